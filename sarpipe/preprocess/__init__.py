@@ -1,0 +1,1 @@
+"""From a place in dB to a cube of twelve channels."""

@@ -1,0 +1,24 @@
+"""Edge strength."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sobel(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Magnitude of the 3 x 3 Sobel gradient: ``(H, W)`` grey levels to grey levels a pixel times 8.
+
+    Args:
+        image: Any values where not valid.
+        valid: Which pixels hold data.
+
+    Returns:
+        The magnitude; NaN at every pixel that has one without data among its 3 x 3.
+    """
+    magnitude = cv2.magnitude(cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3))
+    if not valid.all():
+        inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REFLECT_101)
+        magnitude[inside == 0] = np.nan
+    return magnitude

@@ -1,0 +1,167 @@
+"""The files of one store, zipped or unpacked, with their checksums.
+
+A zip carries a CRC-32 for each member, which is checked on reading. A folder has none, and a flipped bit in
+a Blosc chunk is read as data without a word; so the checksums of a folder's files are written down when it is
+first seen (the ledger), and every later read is checked against them.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from sarpipe.errors import DataError
+from sarpipe.storage.durable import write_bytes
+from sarpipe.storage.key import digest_json, file_sha256
+
+MAX_FILE_BYTES = 160 * 1024 * 1024
+"""No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
+MAX_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files of one store.
+
+    Attributes:
+        path: The ``.zarr.zip`` file or the folder.
+        records: File name to ``[bytes, checksum]``: CRC-32 for a zip, SHA-256 for a folder.
+    """
+
+    path: Path
+    records: Mapping[str, tuple[int, str]]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, sizes and checksums: two stores of one fingerprint hold the same bytes."""
+        return digest_json({name: list(record) for name, record in self.records.items()})
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of the store's files as they lie on the disk, names and directory not counted."""
+        return sum(size for size, _ in self.records.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.records
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file, checked against its checksum.
+
+        Raises:
+            DataError: The file is missing, or its bytes are not what they were.
+        """
+        if name not in self.records:
+            raise DataError(f"{self.path} has no file {name}", "Fetch the store again")
+        return self._read_zip(name) if self.path.is_file() else self._read_folder(name)
+
+    def _read_zip(self, name: str) -> bytes:
+        try:
+            with zipfile.ZipFile(self.path) as bundle:
+                return bundle.read(name)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
+
+    def _read_folder(self, name: str) -> bytes:
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
+        if sha256(data).hexdigest() != self.records[name][1]:
+            raise DataError(
+                f"{self.path}: {name} is not what it was when the store was first seen",
+                "Fetch the store again, or delete its file in the folder 'sources' to accept it as it is now",
+            )
+        return data
+
+
+def open_archive(path: Path, ledger: Path | None = None) -> Archive:
+    """Open a store's files for reading; nothing is extracted.
+
+    Args:
+        path: A ``.zarr.zip`` file or a Zarr folder.
+        ledger: The folder where the checksums of unpacked stores are kept; written on first sight. Without
+            one the files are hashed now and nothing is kept.
+
+    Raises:
+        DataError: The zip is damaged, or a folder's files are not those that were first seen.
+    """
+    return Archive(path, _zip_records(path)) if path.is_file() else _open_folder(path, ledger)
+
+
+def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
+    records: dict[str, tuple[int, str]] = {}
+    with _zip_errors(path), zipfile.ZipFile(path) as bundle:
+        for member in bundle.infolist():
+            if member.is_dir():
+                continue
+            if member.filename in records:
+                raise DataError(f"{path} holds {member.filename} twice", "Fetch the store again")
+            _check_size(path, member.filename, member.file_size, len(records))
+            records[member.filename] = (member.file_size, f"{member.CRC:08x}")
+    return records
+
+
+@contextmanager
+def _zip_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, ValueError, UnicodeDecodeError, NotImplementedError) as error:
+        size = path.stat().st_size
+        raise DataError(
+            f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
+        ) from error
+
+
+def _open_folder(path: Path, ledger: Path | None) -> Archive:
+    sizes = _folder_sizes(path)
+    note = ledger / f"{path.name}-{sha256(str(path.resolve()).encode()).hexdigest()[:12]}.json" if ledger else None
+    if note is None or not note.exists():
+        records = {name: (size, file_sha256(path / name)) for name, size in sizes.items()}
+        if note is not None:
+            document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
+            write_bytes(note, json.dumps(document, indent=1).encode())
+        return Archive(path, records)
+    records = _read_note(note)
+    seen = {name: size for name, (size, _) in records.items()}
+    if seen != sizes:
+        differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
+        raise DataError(
+            f"{path}: {differing[0]} is not what it was when the store was first seen "
+            f"({seen.get(differing[0], 'no')} bytes then, {sizes.get(differing[0], 'no')} now; "
+            f"{len(differing)} files differ)",
+            f"Fetch the store again, or delete {note} to accept it as it is now",
+        )
+    return Archive(path, records)
+
+
+def _folder_sizes(path: Path) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            name = file.relative_to(path).as_posix()
+            sizes[name] = file.stat().st_size
+            _check_size(path, name, sizes[name], len(sizes))
+    return sizes
+
+
+def _check_size(path: Path, name: str, size: int, count: int) -> None:
+    if size > MAX_FILE_BYTES or count > MAX_FILES:
+        raise DataError(f"{path}: {name} has {size:,} bytes and is file {count}: larger than any store of the data set")
+
+
+def _read_note(note: Path) -> dict[str, tuple[int, str]]:
+    try:
+        document = json.loads(note.read_bytes())
+        records = {str(name): (int(size), str(checksum)) for name, (size, checksum) in document["files"].items()}
+        intact = document["checksum"] == digest_json(records)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        intact = False
+    if not intact:
+        raise DataError(f"{note} is damaged", "Delete it: the store's checksums are then taken anew")
+    return records

@@ -1,0 +1,92 @@
+"""Which stores a SOURCE names: a folder of stores, one store, a glob, or a split list."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from sarpipe.errors import UsageError
+
+SUFFIXES = (".zarr.zip", ".zarr")
+
+
+def store_name(path: Path) -> str:
+    """The file name without ``.zarr.zip`` or ``.zarr``."""
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.name
+
+
+def find_stores(source: str | Path) -> list[Path]:
+    """The stores that ``source`` names: absolute paths in the order of their names.
+
+    Args:
+        source: A folder of stores, one store (``.zarr.zip`` or ``.zarr``), a glob pattern, or a split list (a
+            ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``).
+
+    Raises:
+        UsageError: There is nothing at ``source``, or no store.
+    """
+    path = Path(source).expanduser()
+    if any(character in str(source) for character in "*?["):
+        stores = [Path(match) for match in glob.glob(str(path)) if match.endswith(SUFFIXES)]
+        where = f"no store matches {source}"
+    elif path.is_file() and path.suffix == ".txt":
+        stores = _listed(path)
+        where = f"{path} lists no store"
+    elif _is_store(path):
+        stores, where = [path], ""
+    elif path.is_dir():
+        stores = [child for child in path.iterdir() if _is_store(child)]
+        where = f"{path} holds no store"
+    elif path.exists():
+        raise UsageError(
+            f"{path} is neither a store nor a folder of stores", "A store is a .zarr.zip file or a .zarr folder"
+        )
+    else:
+        raise UsageError(
+            f"{path} does not exist", "Give a folder of .zarr.zip stores, one store, a glob or a split list"
+        )
+    if not stores:
+        raise UsageError(where, _hint(path))
+    return _unique(sorted((store.resolve() for store in stores), key=lambda store: (store_name(store), str(store))))
+
+
+def _is_store(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    return (
+        path.name.endswith(".zarr.zip")
+        if path.is_file()
+        else path.is_dir() and (path.name.endswith(".zarr") or (path / ".zgroup").is_file())
+    )
+
+
+def _listed(path: Path) -> list[Path]:
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    stores = []
+    for name in names:
+        split = "val" if "_val_" in name else "train"
+        places = [path.parent / name, path.parent.parent / split / "S1GRD" / name]
+        found = next((place for place in places if place.exists()), None)
+        if found is None:
+            raise UsageError(f"{path} lists {name}, which is in neither {places[0].parent} nor {places[1].parent}")
+        stores.append(found)
+    return stores
+
+
+def _hint(path: Path) -> str:
+    below = [child for child in (path / "S1GRD", path / "train" / "S1GRD", path / "val" / "S1GRD") if child.is_dir()]
+    if below:
+        return f"Did you mean {below[0]}?"
+    return "A store is a .zarr.zip file or a .zarr folder; 'sarpipe simulate DIR' makes some to try"
+
+
+def _unique(stores: list[Path]) -> list[Path]:
+    seen: dict[str, Path] = {}
+    for store in stores:
+        other = seen.setdefault(store_name(store), store)
+        if other != store:
+            raise UsageError(f"{other} and {store} have one name", "Keep one of them, or name it in a glob")
+    return list(seen.values())

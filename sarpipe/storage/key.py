@@ -1,0 +1,65 @@
+"""Keys: what an artefact was made from, as one hash. No clock, no mtime, no machine."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 (64 hex digits) of a JSON-able value, whatever the order of its keys.
+
+    Raises:
+        ValueError: The value holds NaN or infinity, which JSON cannot say.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def code_version(parts: tuple[str, ...]) -> str:
+    """Hash (12 hex digits) of what the named parts of the package do.
+
+    A change of code gives a new version, and so a new key: a stage is never reused after the code that
+    made it has changed, and nobody has to remember to raise a number. Comments, docstrings and layout do
+    not count.
+
+    Args:
+        parts: Paths below ``sarpipe/``: files (``"channels.py"``) or folders (``"preprocess"``).
+    """
+    sources = {str(path.relative_to(PACKAGE)): _normalised(path) for part in parts for path in _files(PACKAGE / part)}
+    return digest_json(sources)[:12]
+
+
+def _files(path: Path) -> Sequence[Path]:
+    if path.is_file():
+        return [path]
+    found = sorted(path.rglob("*.py"))
+    if not found:
+        raise FileNotFoundError(f"no code at {path}")
+    return found
+
+
+def _normalised(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [line for line in node.body if not _is_docstring(line)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_docstring(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

@@ -1,0 +1,26 @@
+"""One maker at a time for each artefact."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the right to make the artefact at ``folder``; a second maker waits for the first.
+
+    The kernel gives the lock back when its holder dies, so a kill leaves nothing to clean up. The lock
+    file stays: deleting it would let two makers lock two files of one name.
+    """
+    path = folder.parent / f".lock-{folder.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
