@@ -1,0 +1,1 @@
+"""Embeddings as a checked table, and the files it is exported to."""

@@ -1,0 +1,1 @@
+"""Self-supervised learning: views and losses."""
