@@ -1,0 +1,86 @@
+"""Dask: where the units of a stage are computed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from distributed import Client, LocalCluster
+
+from sarpipe.errors import UsageError
+
+T = TypeVar("T")
+
+_client: ContextVar[Client] = ContextVar("sarpipe_dask_client")
+
+
+@contextmanager
+def dask_session(*, workers: int | None = None, address: str | None = None) -> Iterator[Client]:
+    """Workers for the time of a ``with`` block: own processes on this machine, or those of a running scheduler.
+
+    Own workers have one thread each and listen on the loopback alone; they end with the block.
+
+    Args:
+        workers: Number of processes; None: one for each CPU core that this process may use.
+        address: ``tcp://host:port`` of a running scheduler. Its workers must see the same paths.
+
+    Raises:
+        UsageError: Nothing answers at ``address``.
+    """
+    if address is None:
+        count = workers or len(os.sched_getaffinity(0))
+        with (
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield from _as_current(client)
+        return
+    try:
+        client = Client(address, set_as_default=False, timeout=10)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {address}", "Start one with 'dask scheduler', or leave --dask out"
+        ) from error
+    with client:
+        yield from _as_current(client)
+
+
+def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
+    """Run one call on the workers of the session and wait for it.
+
+    A worker that dies is an exception here (``distributed.KilledWorker``), after Dask has tried other workers.
+
+    Args:
+        function: Importable on the workers; so are its arguments and its result, which should be small.
+        arguments: For the function.
+        timeout: Seconds. The worker is not stopped: it stays busy until the call ends.
+
+    Raises:
+        TimeoutError: It took longer.
+        LookupError: There is no session.
+    """
+    future = _client.get().submit(function, *arguments, pure=False)
+    try:
+        result: T = future.result(timeout=timeout)
+    except BaseException:
+        future.cancel()
+        raise
+    return result
+
+
+def _as_current(client: Client) -> Iterator[Client]:
+    token = _client.set(client)
+    try:
+        yield client
+    finally:
+        _client.reset(token)

@@ -1,0 +1,153 @@
+"""Settings of a run: from defaults, a YAML file, and the command line, in this order; checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sarpipe.errors import UsageError
+from sarpipe.preprocess.recipe import Recipe, SarRecipe
+from sarpipe.storage.key import digest_json
+from sarpipe.train.settings import TrainSettings
+
+
+class Settings(BaseModel):
+    """All that a run can be told, but for where its stores are.
+
+    ``recipe`` and ``train`` decide what is computed and enter the keys of the artefacts; the others only say where
+    and with what, and do not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = Field(Path("data"), description="All output goes below it; absolute once resolved")
+    recipe: Recipe = Field(default_factory=SarRecipe, description="How a place becomes a cube")
+    train: TrainSettings = Field(
+        default_factory=lambda: TrainSettings.of_preset("sar"), description="How the encoder is trained"
+    )
+    workers: int | None = Field(None, ge=1, le=1024, description="Dask worker processes; None: one a CPU core")
+    dask: str | None = Field(None, description="Address of a running Dask scheduler, instead of own workers")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the encoder trains and embeds")
+
+    @property
+    def cubes_folder(self) -> Path:
+        """The run folder of the recipe: named by it and by the hash of its settings."""
+        return self.data / "cubes" / f"{self.recipe.name}-{digest_json(self.recipe.model_dump(mode='json'))[:8]}"
+
+
+def resolve(
+    *,
+    data: str | Path,
+    recipe: str | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+) -> Settings:
+    """Put settings together; what comes later in the list wins.
+
+    Defaults, the YAML file ``config``, ``recipe`` and ``preset`` (which bring their own defaults), ``overrides``.
+
+    Args:
+        data: Output folder.
+        recipe: ``sar`` or ``original``.
+        preset: ``sar`` or ``original``.
+        config: YAML file with the fields of `Settings`, for example ``train: {epochs: 30}``.
+        overrides: Dotted names to values, for example ``{"train.epochs": 30}``.
+        workers: Dask worker processes.
+        dask: Address of a Dask scheduler.
+
+    Raises:
+        UsageError: A file cannot be read, a name is not known, or a value is out of range; the message names it.
+    """
+    tree = _read_yaml(Path(config)) if config is not None else {}
+    if recipe is not None:
+        _choose(tree, "recipe", "name", recipe)
+    if preset is not None:
+        _choose(tree, "train", "preset", preset)
+    for name, value in (overrides or {}).items():
+        _put(tree, name, value)
+    for name, given in (("workers", workers), ("dask", dask)):
+        if given is not None:
+            tree[name] = given
+    tree["data"] = str(Path(data).expanduser().resolve())
+    return _build(tree)
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """``["train.epochs=30"]`` to ``{"train.epochs": 30}``; values are YAML.
+
+    Raises:
+        UsageError: One is not of the form NAME=VALUE.
+    """
+    result: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip():
+            raise UsageError(f"--set {text!r} is not NAME=VALUE", "For example --set train.epochs=30")
+        try:
+            result[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {text!r}: the value cannot be understood", "For example --set train.epochs=30") from error
+    return result
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the settings file {path}: {error.strerror}", "Check --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} is not a YAML file of settings: {reason}", "Check --config") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path} holds {type(tree).__name__}, needs names with values", "For example train: {epochs: 30}")
+    if "data" in tree:
+        raise UsageError(f"{path} sets 'data'", "Give the output folder by --data or SARPIPE_DATA")
+    return tree
+
+
+def _choose(tree: dict[str, Any], section: str, field: str, name: str) -> None:
+    """Choose a recipe or preset by name; settings that the file makes for another one do not apply to it."""
+    chosen = tree.get(section)
+    if not isinstance(chosen, dict) or chosen.get(field, "sar") != name:
+        chosen = {}
+    tree[section] = {**chosen, field: name}
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *parents, last = name.split(".")
+    for parent in parents:
+        below = tree.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise UsageError(f"--set {name}: {parent} has no fields", "For example --set train.epochs=30")
+        tree = below
+    tree[last] = value
+
+
+def _build(tree: dict[str, Any]) -> Settings:
+    tree = dict(tree)
+    try:
+        if isinstance(tree.get("recipe"), dict):
+            tree["recipe"] = {"name": "sar", **tree["recipe"]}
+        if isinstance(tree.get("train"), dict):
+            fields = dict(tree["train"])
+            tree["train"] = TrainSettings.of_preset(fields.pop("preset", "sar"), **fields)
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(_first_problem(error), "'sarpipe run --help' names the settings, docs/concepts.md explains them") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"]) or error.title
+    found = problem.get("input")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"setting {where} cannot be {found!r}: {problem['msg']}{more}"

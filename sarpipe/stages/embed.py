@@ -1,0 +1,76 @@
+"""Stage embed: model and cubes to embeddings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sarpipe.settings import Settings
+from sarpipe.stages.cube_set import cubes_digest, load_cubes
+from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
+from sarpipe.storage import Artefact
+
+CODE = ("channels.py", "model", "embeddings", "stages/embed.py")
+
+OnBatch = Callable[[int, int], None]
+"""Called with the places embedded so far, and all places."""
+
+
+class EmbeddingsReceipt(Receipt):
+    """What is known of the embeddings."""
+
+    places: int
+
+
+def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force: bool = False) -> Step:
+    """The step that embeds all places of this set by this model."""
+    return plan_step(
+        "embed",
+        settings.train.preset,
+        settings.data / "embeddings",
+        inputs={"cubes": cubes_digest(cube_set), "model": model.digest},
+        settings={},
+        code=CODE,
+        force=force,
+    )
+
+
+def make_embeddings(
+    step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None = None
+) -> EmbeddingsReceipt:
+    """Embed: ``embeddings.parquet`` (GeoParquet), ``embeddings.csv`` (NeuCo-Bench), ``embeddings.zarr``.
+
+    Raises:
+        DataError: An embedding is not finite, or an id stands twice.
+    """
+    import pyarrow.parquet as pq
+
+    started = time.monotonic()
+    artefact, computed = make(step, lambda folder: _embed(folder, step, settings, cube_set, model, on_batch))
+    places = pq.read_metadata(artefact.path("embeddings.parquet")).num_rows
+    return {**receipt(step, artefact, computed=computed, seconds=time.monotonic() - started), "places": places}
+
+
+def provenance(cube_set: Artefact, model: Artefact, step: Step) -> dict[str, Any]:
+    """What the embeddings were made from and by, for the files' own metadata."""
+    return {
+        "recipe": cube_set.meta["settings"],
+        "training": model.meta["settings"],
+        "inputs": step.meta["inputs"],
+        "versions": step.meta["versions"],
+    }
+
+
+def _embed(
+    folder: Path, step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None
+) -> None:
+    from sarpipe.embeddings.export import export
+    from sarpipe.embeddings.table import Embeddings
+    from sarpipe.model.extract import embed
+    from sarpipe.model.weights import load_encoder
+
+    places = load_cubes(cube_set)
+    vectors = embed(load_encoder(model.folder), places.cubes, device=settings.device, progress=on_batch)
+    export(folder, Embeddings(places.ids, vectors, places.index), provenance(cube_set, model, step))

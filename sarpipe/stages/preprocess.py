@@ -1,0 +1,106 @@
+"""Stage preprocess: stores to units of cubes, one unit a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from sarpipe.errors import DataError
+from sarpipe.preprocess.unit import truth_path, write_unit
+from sarpipe.settings import Settings
+from sarpipe.ssl4eo import find_stores, open_archive, store_name
+from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
+from sarpipe.storage import Artefact, file_sha256
+
+CODE = ("channels.py", "preprocess", "ssl4eo")
+
+
+class StoreReceipt(Receipt):
+    """What is known of a store after it has run: places of which cubes were made, and those in quarantine."""
+
+    places: int
+    quarantined: int
+
+
+def ledger(settings: Settings) -> Path:
+    """Where the checksums of unpacked stores are kept."""
+    return settings.data / "sources"
+
+
+def plan_preprocess(settings: Settings, source: str | Path, *, force: bool = False) -> list[Step]:
+    """One step for each store that ``source`` names, in the order of their names.
+
+    A store that cannot be opened is a step too, ``refused``.
+
+    Raises:
+        UsageError: There is nothing at ``source``, or no store.
+    """
+    return [_plan_store(settings, path, force=force) for path in find_stores(source)]
+
+
+def make_store(step: Step, settings: Settings) -> StoreReceipt:
+    """Make the unit of one store, unless it is there. Runs on a Dask worker.
+
+    Raises:
+        DataError: The store cannot be used, or is not the one that was planned for.
+    """
+    started = time.monotonic()
+    path = _source(step)
+    planned = _plan_store(settings, path, force=False)
+    if planned.state == "refused":
+        raise DataError(planned.why)
+    if planned.key != step.key:
+        raise DataError(f"{path} has changed since this run was planned", "Run it again")
+    artefact, computed = make(step, lambda folder: write_unit(folder, path, settings.recipe, ledger(settings)))
+    return store_receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
+
+
+def store_receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float = 0.0) -> StoreReceipt:
+    """The receipt of a unit that is there."""
+    return {
+        **receipt(step, artefact, computed=computed, seconds=seconds),
+        "places": _rows(artefact, "index.parquet"),
+        "quarantined": _rows(artefact, "quarantine.parquet"),
+    }
+
+
+def every_store_refused(steps: Sequence[Step], reasons: Sequence[str]) -> DataError:
+    """The error where no store could be used."""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return DataError(f"none of {len(steps)} stores could be used: {reasons[0]}{more}")
+
+
+def _plan_store(settings: Settings, path: Path, *, force: bool) -> Step:
+    name = store_name(path)
+    try:
+        archive = open_archive(path, ledger(settings))
+    except DataError as error:
+        return refused("preprocess", name, str(error), path)
+    truth = truth_path(path)
+    step = plan_step(
+        "preprocess",
+        name,
+        settings.cubes_folder,
+        inputs={
+            "store": archive.fingerprint,
+            "source_bytes": archive.source_bytes,
+            "truth": file_sha256(truth) if truth.exists() else None,
+        },
+        settings=settings.recipe.model_dump(mode="json"),
+        code=CODE,
+        force=force,
+    )
+    return made_from(step, path)
+
+
+def _source(step: Step) -> Path:
+    if step.source is None:
+        raise ValueError(f"step {step.name} has no store")
+    return step.source
+
+
+def _rows(artefact: Artefact, name: str) -> int:
+    return int(pq.read_metadata(artefact.path(name)).num_rows)

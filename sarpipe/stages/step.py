@@ -1,0 +1,165 @@
+"""A step of a plan: one artefact, whether it is there, and why it is not."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from sarpipe.errors import DamagedError, UsageError
+from sarpipe.storage import Artefact, code_version, digest_json, ensure, open_verified
+
+State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
+
+_LIBRARIES = ("sarpipe", "numpy", "opencv-python-headless", "torch", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artefact that a stage makes.
+
+    Attributes:
+        stage: ``preprocess``, ``train``, ``embed``, ``evaluate`` or ``report``.
+        name: What it works on: a store, a preset. Names the task run.
+        folder: Where the artefact is or will be; None where that cannot be known yet (``refused``, ``waits``).
+        key: 64 hex digits, from inputs, settings and code; empty where the folder is None.
+        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``forced`` (there, but to be made again),
+            ``refused`` (its store cannot be used), ``waits`` (for an earlier step that is to be made first).
+        why: The state in words.
+        meta: What the key was made from and with which versions; goes into the manifest.
+        source: The raw store, for the steps of ``preprocess``.
+    """
+
+    stage: str
+    name: str
+    folder: Path | None
+    key: str
+    state: State
+    why: str
+    meta: Mapping[str, Any]
+    source: Path | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.state == "done"
+
+
+class Receipt(TypedDict):
+    """What is known of a step after it has run. JSON-able."""
+
+    stage: str
+    name: str
+    folder: str
+    digest: str
+    computed: bool
+    seconds: float
+
+
+def plan_step(
+    stage: str,
+    name: str,
+    parent: Path,
+    *,
+    inputs: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    code: tuple[str, ...],
+    force: bool = False,
+    label: str | None = None,
+) -> Step:
+    """Derive the key and the folder of an artefact, and look whether it is there and whole.
+
+    Args:
+        stage: The stage.
+        name: What it works on.
+        parent: The folder that its folder lies in.
+        inputs: Digests of all that it is made from.
+        settings: All settings that change its bytes.
+        code: Parts of the package that make it (`sarpipe.storage.code_version`).
+        force: Make it again although it is there.
+        label: Start of the folder's name; ``name`` by default.
+    """
+    version_of_code = code_version(code)
+    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": version_of_code})
+    folder = parent / f"{label or name}-{key[:12]}"
+    meta = {
+        "stage": stage,
+        "name": name,
+        "key": key,
+        "inputs": dict(inputs),
+        "settings": dict(settings),
+        "code": version_of_code,
+        "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
+    }
+    state, why = _look(folder, key, force=force)
+    return Step(stage, name, folder, key, state, why, meta)
+
+
+def waiting(stage: str, name: str, earlier: str) -> Step:
+    """A step whose key is not known before an earlier stage has run."""
+    return Step(stage, name, None, "", "waits", f"depends on what {earlier} makes", {})
+
+
+def refused(stage: str, name: str, why: str, source: Path) -> Step:
+    """A step whose store cannot be used."""
+    return Step(stage, name, None, "", "refused", why, {}, source)
+
+
+def made_from(step: Step, source: Path) -> Step:
+    """The step with its raw store."""
+    return replace(step, source=source)
+
+
+def make(step: Step, write: Callable[[Path], None]) -> tuple[Artefact, bool]:
+    """Give the artefact of a step, making it unless it is there and whole.
+
+    Returns:
+        The artefact, and whether it was made now.
+    """
+    if step.folder is None:
+        raise ValueError(f"step {step.stage} {step.name} has no folder: {step.why}")
+    return ensure(step.folder, step.meta, write, force=step.state == "forced")
+
+
+def receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> Receipt:
+    """The receipt of a step."""
+    return {
+        "stage": step.stage,
+        "name": step.name,
+        "folder": str(artefact.folder),
+        "digest": artefact.digest,
+        "computed": computed,
+        "seconds": round(seconds, 2),
+    }
+
+
+def require(step: Step, command: str) -> Artefact:
+    """The artefact of an earlier step, which has to be there.
+
+    Raises:
+        UsageError: It is not; ``command`` makes it.
+    """
+    if step.folder is None or not step.done:
+        raise UsageError(f"{step.stage} {step.name} is not done: {step.why}", f"Run '{command}' first")
+    return open_verified(step.folder)
+
+
+def _look(folder: Path, key: str, *, force: bool) -> tuple[State, str]:
+    try:
+        artefact = open_verified(folder)
+    except FileNotFoundError:
+        return "missing", _why_missing(folder)
+    except DamagedError as error:
+        return "damaged", error.message
+    if artefact.meta.get("key") != key:
+        return "damaged", f"{folder} has the key of something else"
+    return ("forced", "there, but to be made again (--force)") if force else ("done", "there, checksums verified")
+
+
+def _why_missing(folder: Path) -> str:
+    label = folder.name.rsplit("-", 1)[0]
+    others = sum(1 for other in folder.parent.glob(f"{label}-*") if not other.name.startswith("."))
+    return "not made yet" if not others else "made before from other inputs, settings or code, not from these"
