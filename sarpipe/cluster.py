@@ -18,24 +18,28 @@ T = TypeVar("T")
 _client: ContextVar[Client] = ContextVar("sarpipe_dask_client")
 
 
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
-def dask_session(*, workers: int | None = None, address: str | None = None) -> Iterator[Client]:
+def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client]:
     """Workers for the time of a ``with`` block: own processes on this machine, or those of a running scheduler.
 
     Own workers have one thread each and listen on the loopback alone; they end with the block.
 
     Args:
-        workers: Number of processes; None: one for each CPU core that this process may use.
+        workers: Number of own processes; not used with ``address``.
         address: ``tcp://host:port`` of a running scheduler. Its workers must see the same paths.
 
     Raises:
         UsageError: Nothing answers at ``address``.
     """
     if address is None:
-        count = workers or len(os.sched_getaffinity(0))
         with (
             LocalCluster(
-                n_workers=count,
+                n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address=None,

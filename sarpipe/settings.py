@@ -93,7 +93,9 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         try:
             result[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {text!r}: the value cannot be understood", "For example --set train.epochs=30") from error
+            raise UsageError(
+                f"--set {text!r}: the value cannot be understood", "For example --set train.epochs=30"
+            ) from error
     return result
 
 
@@ -108,7 +110,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise UsageError(f"{path} holds {type(tree).__name__}, needs names with values", "For example train: {epochs: 30}")
+        raise UsageError(
+            f"{path} holds {type(tree).__name__}, needs names with values", "For example train: {epochs: 30}"
+        )
     if "data" in tree:
         raise UsageError(f"{path} sets 'data'", "Give the output folder by --data or SARPIPE_DATA")
     return tree
@@ -142,7 +146,9 @@ def _build(tree: dict[str, Any]) -> Settings:
             tree["train"] = TrainSettings.of_preset(fields.pop("preset", "sar"), **fields)
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(_first_problem(error), "'sarpipe run --help' names the settings, docs/concepts.md explains them") from error
+        raise UsageError(
+            _first_problem(error), "'sarpipe run --help' names the settings, docs/concepts.md explains them"
+        ) from error
 
 
 def _first_problem(error: ValidationError) -> str:

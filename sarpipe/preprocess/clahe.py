@@ -29,7 +29,7 @@ def clahe(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint
         Equalised grey levels; 0 where not valid.
     """
     if valid.all():
-        return cv2.createCLAHE(CLIP_LIMIT, (TILES, TILES)).apply(image)
+        return np.asarray(cv2.createCLAHE(CLIP_LIMIT, (TILES, TILES)).apply(image), np.uint8)
     return np.where(valid, _blend(image, *_tables(image, valid)), 0).astype(np.uint8)
 
 
@@ -58,7 +58,8 @@ def _table(histogram: NDArray[np.intp]) -> NDArray[np.float32]:
     if rest:
         clipped[: rest * max(_LEVELS // rest, 1) : max(_LEVELS // rest, 1)] += 1
     scale = np.float32(_LEVELS - 1) / np.float32(count)
-    return np.clip(np.rint(np.cumsum(clipped).astype(np.float32) * scale), 0, 255).astype(np.float32)
+    table: NDArray[np.float32] = np.clip(np.rint(np.cumsum(clipped).astype(np.float32) * scale), 0, 255)
+    return table
 
 
 def _blend(image: NDArray[np.uint8], tables: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:

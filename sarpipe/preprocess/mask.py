@@ -13,4 +13,5 @@ def valid_pixels(db: NDArray[np.floating], floor_db: float) -> NDArray[np.bool_]
     instrument; and pixels that are exactly 0 dB in VV and in VH, which is how incomplete scenes are filled.
     """
     filled = (db == 0).all(axis=-3, keepdims=True)
-    return np.isfinite(db) & (db > floor_db) & ~filled
+    valid: NDArray[np.bool_] = np.isfinite(db) & (db > floor_db) & ~filled
+    return valid

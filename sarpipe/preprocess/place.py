@@ -53,10 +53,10 @@ def make_cube(db: NDArray[np.floating], recipe: Recipe) -> Cube:
 
 
 def _original(db: NDArray[np.float32]) -> Cube:
-    missing = 1 - np.isfinite(db).mean()
-    if missing > 0:
+    missing = db.size - int(np.isfinite(db).sum())
+    if missing:
         raise RejectedPlaceError(
-            f"{missing:.1%} of the pixels are not finite, and recipe 'original' has no rule for them"
+            f"{missing:,} of {db.size:,} values are not finite, and recipe 'original' has no rule for them"
         )
     features = np.stack([_original_features(vv, vh) for vv, vh in db])
     return Cube(
@@ -70,7 +70,7 @@ def _original_features(vv: NDArray[np.float32], vh: NDArray[np.float32]) -> NDAr
     vv_smooth, vh_smooth = (cv2.bilateralFilter(band, 9, 75, 75) for band in (vv, vh))
     everywhere = np.ones(vv.shape, bool)
     # The cast cuts off and does not round: a wart of the original, kept.
-    levels = cv2.normalize(vv_smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    levels = cv2.normalize(vv_smooth, np.empty_like(vv), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     equalised = clahe(levels, everywhere)
     return np.stack([vv_smooth, vh_smooth, equalised.astype(np.float32), sobel(equalised, everywhere)])
 
@@ -87,7 +87,7 @@ def _sar(db: NDArray[np.float32], recipe: SarRecipe) -> Cube:
     cube = statistics(frames)
     empty = ~np.isfinite(cube).any(axis=(1, 2))
     if empty.any():
-        raise RejectedPlaceError("fewer than two dates hold data, so nothing can be said of change over time")
+        raise RejectedPlaceError("no pixel has two dates with data, so nothing can be said of change over time")
     return Cube(cube, frames, tuple(float(value) for value in valid.mean(axis=(1, 2, 3))))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sarpipe.preprocess.bilateral import speckle_std_db
 
@@ -24,7 +24,7 @@ class OriginalRecipe(BaseModel):
 class SarRecipe(BaseModel):
     """The default: speckle-aware, comparable between dates, blind to pixels without data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["sar"] = "sar"
     looks: float = Field(4.4, ge=1, le=1000, description="Equivalent number of looks of the data (GRDH: 4.4)")
@@ -36,6 +36,13 @@ class SarRecipe(BaseModel):
     window_db: tuple[float, float] = Field((-30.0, 5.0), description="VV dB that become grey levels 0 and 255")
     floor_db: float = Field(-60.0, ge=-100, le=-30, description="Values at or below are without data, dB")
     min_valid: float = Field(0.5, ge=0, le=1, description="Share of pixels that a place must have, else quarantine")
+
+    @field_validator("window_db")
+    @classmethod
+    def _window_is_open(cls, window: tuple[float, float]) -> tuple[float, float]:
+        if window[0] >= window[1]:
+            raise ValueError(f"the lower end {window[0]} is not below the upper end {window[1]}")
+        return window
 
     @property
     def sigma_range(self) -> float:

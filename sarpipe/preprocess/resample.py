@@ -15,14 +15,17 @@ def resize_matrix(size_in: int, size_out: int) -> NDArray[np.float64]:
 
     That resize (order 1, ``mode="reflect"``, ``anti_aliasing=True``) is linear and separable: a Gaussian of
     sigma ``(factor - 1) / 2`` cut at four sigma, then linear interpolation at the centres of the new pixels,
-    both with the border mirrored without repeating its pixel. Its rows sum to 1.
+    both with the border mirrored without repeating its pixel. Its rows sum to 1. ``size_in`` is larger than
+    ``size_out``.
     """
     factor = size_in / size_out
     blur = gaussian_filter1d(np.eye(size_in), (factor - 1) / 2, axis=0, mode="mirror", truncate=4.0)
     centres = (np.arange(size_out) + 0.5) * factor - 0.5
     below = np.floor(centres).astype(int)
     share = centres - below
-    matrix = blur[below] * (1 - share[:, None]) + blur[np.minimum(below + 1, size_in - 1)] * share[:, None]
+    matrix: NDArray[np.float64] = (
+        blur[below] * (1 - share[:, None]) + blur[np.minimum(below + 1, size_in - 1)] * share[:, None]
+    )
     matrix.setflags(write=False)
     return matrix
 
@@ -37,7 +40,7 @@ def resample(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     columns = resize_matrix(images.shape[-1], size).astype(np.float32)
     valid = np.isfinite(images)
     if valid.all():
-        return rows @ images @ columns.T
+        return np.asarray(rows @ images @ columns.T, np.float32)
     weight = rows @ valid.astype(np.float32) @ columns.T
     total = rows @ np.where(valid, images, 0).astype(np.float32) @ columns.T
     return np.where(weight >= 0.5, total / np.maximum(weight, np.float32(1e-6)), np.nan).astype(np.float32)

@@ -17,7 +17,8 @@ def sobel(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.floa
     Returns:
         The magnitude; NaN at every pixel that has one without data among its 3 x 3.
     """
-    magnitude = cv2.magnitude(cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3))
+    across, down = (cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    magnitude: NDArray[np.float32] = np.asarray(cv2.magnitude(across, down), np.float32)
     if not valid.all():
         inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REFLECT_101)
         magnitude[inside == 0] = np.nan

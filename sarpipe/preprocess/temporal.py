@@ -14,14 +14,14 @@ def statistics(frames: NDArray[np.floating]) -> NDArray[np.float32]:
 
     Each pixel is treated by itself and only over its valid (finite) dates. A pixel that no date has is NaN in
     all three; one that a single date has is NaN in the deviation and the difference. Without NaN in the input
-    this is plain ``mean``, ``std`` and ``last - first``.
+    (and two dates or more) this is plain ``mean``, ``std`` and ``last - first``.
 
     Args:
         frames: Features of each date, in the order of the dates. NaN where there is no data.
     """
     values = np.asarray(frames, dtype=np.float32)
     valid = np.isfinite(values)
-    if valid.all():
+    if valid.all() and values.shape[-4] > 1:
         mean, std = values.mean(axis=-4), values.std(axis=-4)
         diff = values[..., -1, :, :, :] - values[..., 0, :, :, :]
     else:
@@ -32,6 +32,7 @@ def statistics(frames: NDArray[np.floating]) -> NDArray[np.float32]:
 def _over_valid_dates(
     values: NDArray[np.float32], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    values = np.where(valid, values, np.float32(np.nan))
     count = valid.sum(axis=-4)
     known = np.maximum(count, 1).astype(np.float32)
     mean = np.where(valid, values, 0).sum(axis=-4) / known

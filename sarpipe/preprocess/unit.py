@@ -127,5 +127,7 @@ def _truth(path: Path, ids: list[str]) -> pa.Table:
         chosen = table.loc[ids].astype(np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path} is not a table of truth for these places: {reason}", "Mend it or take it away") from error
+        raise DataError(
+            f"{path} is not a table of truth for these places: {reason}", "Mend it or take it away"
+        ) from error
     return pa.Table.from_pandas(chosen.reset_index(), preserve_index=False)

@@ -24,7 +24,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # In the page, ink and rules follow the colours of the theme.
 _THEMED = {INK: "currentColor", RULE: "var(--rule)"}
 
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "sarpipe", "path.simplify": True}
 _FONT_SIZE = 11
 
 
@@ -55,8 +54,11 @@ def inline_svg(figure: Figure, name: str, description: str) -> Html:
         description: What the picture shows, for a reader who does not see it.
     """
     buffer = io.StringIO()
-    with mpl.rc_context(_SETTINGS):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    # Text stays text, ids depend on what is drawn alone, and what is rasterised stays sharp on a dense screen.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sarpipe"}):
+        figure.savefig(
+            buffer, format="svg", dpi=144, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)

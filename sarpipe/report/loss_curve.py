@@ -24,11 +24,13 @@ def training_section(losses: pd.DataFrame, monitors: pd.DataFrame | None) -> Htm
         losses: Columns ``step, epoch, loss, learning_rate``, one row a step; may be empty.
         monitors: Column ``epoch`` and one column a monitor, or None.
     """
-    charts = [] if losses.empty else [_loss_chart(losses), _rate_chart(losses)]
-    charts += [] if monitors is None else _monitor_charts(monitors)
-    if not charts:
-        return section("training", "Training", paragraph(text("No training was recorded for these embeddings.")))
-    return section("training", "Training", Html(f'<div class="charts">{join(charts)}</div>'))
+    rows = [
+        ("charts", [] if losses.empty else [_loss_chart(losses), _rate_chart(losses)]),
+        ("charts small", [] if monitors is None else _monitor_charts(monitors)),
+    ]
+    drawn = [Html(f'<div class="{css}">{join(charts)}</div>') for css, charts in rows if charts]
+    nothing = paragraph(text("No training was recorded for these embeddings."))
+    return section("training", "Training", *(drawn or [nothing]))
 
 
 def loss_png(losses: pd.DataFrame) -> bytes:
@@ -91,10 +93,10 @@ def _monitor_charts(monitors: pd.DataFrame) -> list[Html]:
 def _monitor_chart(monitors: pd.DataFrame, name: str, place: int) -> Html:
     label = name.replace("_", " ")
     known = monitors[["epoch", name]].dropna()
-    figure, axes = new_axes(440, 240, "epoch", label)
+    figure, axes = new_axes(320, 200, "epoch", label)
     axes.plot(known["epoch"], known[name], color=ACCENT, linewidth=1.8, marker="o", markersize=4)
     said = f"{label} at the end of each epoch"
-    said += f"; last {number(float(known[name].iloc[-1]), 3)}." if len(known) else "; never measured."
+    said += f"; last {float(known[name].iloc[-1]):.3g}.".replace("-", "−") if len(known) else "; never measured."
     return captioned(inline_svg(figure, f"monitor{place}", said), text(said))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
-from typing import NewType
+from numbers import Real
+from typing import NewType, TypeGuard
 
 Html = NewType("Html", str)
 """Text that is HTML already. Everything that comes from data is a plain ``str`` until `text` has escaped it."""
@@ -15,7 +16,7 @@ NOT_MEASURED = Html('<span class="absent">not measured</span>')
 
 def text(value: object) -> Html:
     """Data as HTML: ``& < > " '`` escaped, and a minus sign for the hyphen of a number."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, Real):
         return Html(html.escape(str(value).replace("-", "−")))
     return Html(html.escape(str(value), quote=True))
 
@@ -24,10 +25,10 @@ def number(value: object, digits: int = 2) -> Html:
     """A measured value with ``digits`` decimals; the words "not measured" where it is absent or not finite."""
     if not is_measured(value):
         return NOT_MEASURED
-    rounded = f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
+    rounded = f"{float(value):,.{digits}f}"
     if float(rounded.replace(",", "")) == 0:
         rounded = rounded.removeprefix("-")
-    return Html(rounded.replace("-", "−").replace(",", "&#8239;"))
+    return Html(rounded.replace("-", "−"))
 
 
 def interval(bounds: object, digits: int = 2) -> Html:
@@ -37,9 +38,9 @@ def interval(bounds: object, digits: int = 2) -> Html:
     return Html(f"{number(bounds[0], digits)} to {number(bounds[1], digits)}")
 
 
-def is_measured(value: object) -> bool:
+def is_measured(value: object) -> TypeGuard[float]:
     """Whether a figure is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def join(parts: Iterable[Html], separator: str = "\n") -> Html:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -93,7 +95,7 @@ def dominant_class(places: CubeSet) -> pd.Series | None:
     fractions = places.truth.set_index("id").reindex(list(places.ids)).filter(regex="^fraction_")
     if fractions.shape[1] == 0 or fractions.isna().any(axis=None):
         return None
-    return fractions.idxmax(axis=1).str.removeprefix("fraction_")
+    return fractions.idxmax(axis=1).astype(str).str.removeprefix("fraction_").str.replace("_", " ")
 
 
 def mean_vv(places: CubeSet) -> NDArray[np.float64]:
@@ -129,7 +131,11 @@ def _class_view(points: NDArray[np.float64], shares: NDArray[np.float64], classe
     others = points[~classes.isin(shown).to_numpy()]
     if len(others):
         _scatter(axes, others, len(points), color=INK, marker=".", label=f"other ({len(others)})")
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, fontsize=10, handletextpad=0.1)
+    legend = figure.legend(
+        loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, fontsize=10, handletextpad=0.1
+    )
+    for label in legend.get_texts():
+        label.set_parse_math(False)
     said = f"The {len(points):,} embeddings by their dominant land-cover class, with the number of places of each."
     return captioned(inline_svg(figure, "classes", said), text(said))
 
@@ -146,23 +152,25 @@ def _value_view(
     drawn = _scatter(axes, points[known], len(points), c=values[known], cmap="plasma", marker="o")
     # The ends of the colour map vanish on a black or on a white page.
     low, high = np.percentile(values[known], [2, 98])
-    margin = max(high - low, 1e-6) * 0.2
+    high = max(high, low + 0.1)
+    margin = (high - low) * 0.2
     drawn.set_clim(low - margin, high + margin)
     bar = figure.colorbar(drawn, ax=axes, location="top", shrink=0.6, aspect=30, pad=0.02)
     bar.set_label(label, color=INK, fontsize=11)
     bar.ax.set_xlim(low, high)
     bar.ax.tick_params(colors=INK, labelsize=10)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]
     absent = "" if known.all() else f" Crosses: {int((~known).sum())} places where it is not known."
     said = f"The same {len(points):,} embeddings by {label}.{absent}"
     return captioned(inline_svg(figure, name, said), text(said))
 
 
-def _scatter(axes: Axes, points: NDArray[np.float64], total: int, **style: object) -> PathCollection:
+def _scatter(axes: Axes, points: NDArray[np.float64], total: int, **style: Any) -> PathCollection:
     size = float(np.clip(9000 / max(total, 1), 5, 60))
     many = total > _MAX_VECTOR_POINTS
-    return axes.scatter(*points.T, s=size, alpha=0.8, linewidths=0.8, rasterized=many, **style)  # type: ignore[arg-type]
+    x, y = points.T
+    return axes.scatter(x, y, s=size, alpha=0.8, linewidths=0.8, rasterized=many, **style)
 
 
 def _axis_label(component: int, shares: NDArray[np.float64]) -> str:

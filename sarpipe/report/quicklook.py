@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,7 +29,10 @@ NO_DATA = (230, 66, 200)
 
 _COLOURS = {"mean": "gray", "std": "viridis", "diff": "RdBu_r"}
 _UNITS = {"vv": "dB", "vh": "dB", "clahe": "grey levels", "edge": "Sobel of grey levels"}
-_PERCENTILES = (2.0, 98.0)
+_MEAN_PERCENTILES = (1.0, 99.0)
+"""Wide enough that a lake of a few per cent of the pixels stays darker than bare fields."""
+
+_CHANGE_PERCENTILE = 98.0
 _LEVELS = 255
 """Grey levels 0 to 254 are values; 255 is no data."""
 
@@ -87,8 +91,8 @@ def quicklook_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
 def quicklook_png(places: CubeSet, rows: Sequence[int]) -> bytes:
     """The twelve channels of the places at ``rows`` (at least one) as one PNG on white, a row of pictures each."""
     scales = channel_scales(places.cubes[list(rows)])
-    figure = Figure(figsize=(len(CHANNELS), len(rows) + 0.3), dpi=72, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
+    figure = Figure(figsize=(len(CHANNELS), len(rows) + 0.3), dpi=72, layout=layout)
     grid = figure.subplots(len(rows), len(CHANNELS), squeeze=False)
     for line, row in zip(grid, rows, strict=True):
         line[0].set_ylabel(places.ids[row][:18], fontsize=7, parse_math=False)
@@ -104,7 +108,7 @@ def quicklook_png(places: CubeSet, rows: Sequence[int]) -> bytes:
 def channel_scales(cubes: NDArray[np.float32]) -> list[Scale]:
     """The scale of each channel over all given cubes ``[n, 12, 64, 64]``, NaN where there is no data.
 
-    Means run from the 2nd to the 98th percentile, deviations from 0 to the 98th, differences from minus to plus
+    Means run from the 1st to the 99th percentile, deviations from 0 to the 98th, differences from minus to plus
     the 98th percentile of their magnitude, so that no change is always the middle of the colour map.
     """
     return [_scale(channel.partition("_")[0], cubes[:, place]) for place, channel in enumerate(CHANNELS)]
@@ -116,9 +120,9 @@ def _scale(statistic: str, values: NDArray[np.float32]) -> Scale:
     if not known.size:
         return Scale(colours, np.nan, np.nan)
     if statistic == "mean":
-        low, high = np.percentile(known, _PERCENTILES)
+        low, high = np.percentile(known, _MEAN_PERCENTILES)
         return Scale(colours, float(low), float(high))
-    high = float(np.percentile(np.abs(known), _PERCENTILES[1]))
+    high = float(np.percentile(np.abs(known), _CHANGE_PERCENTILE))
     return Scale(colours, 0.0 if statistic == "std" else -high, high)
 
 
@@ -131,7 +135,7 @@ def _legend(scales: Sequence[Scale]) -> Html:
     head = ["over the dates", *(f"{feature}, {_UNITS[feature]}" for feature in FEATURES)]
     swatch = f'<span class="swatch" style="background:rgb{NO_DATA}"></span>'
     words = (
-        "Means from the 2nd to the 98th percentile of these places, bright is high. Deviations (std) from 0 to the "
+        "Means from the 1st to the 99th percentile of these places, bright is high. Deviations (std) from 0 to the "
         "98th percentile. Differences (diff) are last date minus first: red rose, blue fell. No data: "
     )
     return Html(

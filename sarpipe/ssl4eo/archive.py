@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,9 @@ from sarpipe.storage.key import digest_json, file_sha256
 MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
 MAX_FILES = 10_000
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError)
+"""What zipfile raises on a damaged file; a name that is not UTF-8 is a ValueError."""
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,13 @@ class Archive:
     def _read_zip(self, name: str) -> bytes:
         try:
             with zipfile.ZipFile(self.path) as bundle:
-                return bundle.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+                member = bundle.getinfo(name)
+                if _record(member) != self.records[name]:
+                    raise DataError(f"{self.path} was replaced while it was read", "Run it again")
+                # Never more than was declared: a few deflated bytes may stand for gigabytes.
+                with bundle.open(member) as file:
+                    return file.read(member.file_size + 1)
+        except (zlib.error, KeyError, RuntimeError, OSError, *_ZIP_ERRORS) as error:
             raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
 
     def _read_folder(self, name: str) -> bytes:
@@ -89,40 +96,47 @@ def open_archive(path: Path, ledger: Path | None = None) -> Archive:
             one the files are hashed now and nothing is kept.
 
     Raises:
-        DataError: The zip is damaged, or a folder's files are not those that were first seen.
+        DataError: There is nothing, the zip is damaged, or a folder's files are not those that were first seen.
+        StorageError: The ledger cannot be written to.
     """
-    return Archive(path, _zip_records(path)) if path.is_file() else _open_folder(path, ledger)
+    if path.is_file():
+        return Archive(path, _zip_records(path))
+    if not path.is_dir():
+        raise DataError(f"{path} does not exist", "It was moved or deleted: run it again")
+    return _open_folder(path, ledger)
 
 
 def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
     records: dict[str, tuple[int, str]] = {}
-    with _zip_errors(path), zipfile.ZipFile(path) as bundle:
-        for member in bundle.infolist():
-            if member.is_dir():
-                continue
-            if member.filename in records:
-                raise DataError(f"{path} holds {member.filename} twice", "Fetch the store again")
-            _check_size(path, member.filename, member.file_size, len(records))
-            records[member.filename] = (member.file_size, f"{member.CRC:08x}")
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            members = [member for member in bundle.infolist() if not member.is_dir()]
+    except _ZIP_ERRORS as error:
+        raise DataError(
+            f"{path} is not a whole zip file ({path.stat().st_size:,} bytes: {error})",
+            "It may be truncated: fetch it again",
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    for member in members:
+        if member.filename in records:
+            raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
+        if member.compress_type not in _PLAIN:
+            raise DataError(f"{path}: {member.filename!r} is packed in a way that no store is", "Fetch the store again")
+        _check_size(path, member.filename, member.file_size, len(records))
+        records[member.filename] = _record(member)
     return records
 
 
-@contextmanager
-def _zip_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (zipfile.BadZipFile, EOFError, ValueError, UnicodeDecodeError, NotImplementedError) as error:
-        size = path.stat().st_size
-        raise DataError(
-            f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
-        ) from error
+def _record(member: zipfile.ZipInfo) -> tuple[int, str]:
+    return member.file_size, f"{member.CRC:08x}"
 
 
 def _open_folder(path: Path, ledger: Path | None) -> Archive:
     sizes = _folder_sizes(path)
     note = ledger / f"{path.name}-{sha256(str(path.resolve()).encode()).hexdigest()[:12]}.json" if ledger else None
     if note is None or not note.exists():
-        records = {name: (size, file_sha256(path / name)) for name, size in sizes.items()}
+        records = {name: (size, _hashed(path, name)) for name, size in sizes.items()}
         if note is not None:
             document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
             write_bytes(note, json.dumps(document, indent=1).encode())
@@ -132,7 +146,7 @@ def _open_folder(path: Path, ledger: Path | None) -> Archive:
     if seen != sizes:
         differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
         raise DataError(
-            f"{path}: {differing[0]} is not what it was when the store was first seen "
+            f"{path}: {differing[0]!r} is not what it was when the store was first seen "
             f"({seen.get(differing[0], 'no')} bytes then, {sizes.get(differing[0], 'no')} now; "
             f"{len(differing)} files differ)",
             f"Fetch the store again, or delete {note} to accept it as it is now",
@@ -150,9 +164,18 @@ def _folder_sizes(path: Path) -> dict[str, int]:
     return sizes
 
 
+def _hashed(path: Path, name: str) -> str:
+    try:
+        return file_sha256(path / name)
+    except OSError as error:
+        raise DataError(f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
+
+
 def _check_size(path: Path, name: str, size: int, count: int) -> None:
     if size > MAX_FILE_BYTES or count > MAX_FILES:
-        raise DataError(f"{path}: {name} has {size:,} bytes and is file {count}: larger than any store of the data set")
+        raise DataError(
+            f"{path}: {name!r} has {size:,} bytes and is file {count}: larger than any store of the data set"
+        )
 
 
 def _read_note(note: Path) -> dict[str, tuple[int, str]]:

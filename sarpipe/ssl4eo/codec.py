@@ -74,5 +74,9 @@ def _decode(data: bytes, name: str | None, expected: int) -> bytes:
     if name is None:
         return data
     if name == "zlib":
-        return zlib.decompressobj().decompress(data, expected + 1)
+        stream = zlib.decompressobj()
+        decoded = stream.decompress(data, expected + 1)
+        if not stream.eof:
+            raise ValueError("its end, with the checksum, is missing")
+        return decoded
     return bytes(numcodecs.get_codec({"id": name}).decode(data))

@@ -9,7 +9,8 @@ import numpy as np
 
 _PATTERN = re.compile(
     r"^(?P<mission>S1[A-D])_(?:IW|EW|S\d|WV)_GRD[FHM]_\d[SA](?:SH|SV|DH|DV)_"
-    r"(?P<start>\d{8}T\d{6})_\d{8}T\d{6}_(?P<orbit>\d{6})_"
+    r"(?P<start>\d{8}T\d{6})_\d{8}T\d{6}_(?P<orbit>\d{6})_",
+    re.ASCII,
 )
 # relative = (absolute - offset) mod 175 + 1; the offset differs by mission. The data set is of 2019 to 2021,
 # when only these two flew.

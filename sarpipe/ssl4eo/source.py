@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
 from sarpipe.errors import UsageError
@@ -28,9 +29,9 @@ def find_stores(source: str | Path) -> list[Path]:
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    path = Path(source).expanduser()
-    if any(character in str(source) for character in "*?["):
-        stores = [Path(match) for match in glob.glob(str(path)) if match.endswith(SUFFIXES)]
+    path = Path(os.path.expanduser(source))
+    if not path.exists() and any(character in str(source) for character in "*?["):
+        stores = [Path(match) for match in glob.glob(str(path), recursive=True) if _is_store(Path(match))]
         where = f"no store matches {source}"
     elif path.is_file() and path.suffix == ".txt":
         stores = _listed(path)
@@ -64,7 +65,11 @@ def _is_store(path: Path) -> bool:
 
 
 def _listed(path: Path) -> list[Path]:
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a text file", "A split list has one file name a line") from error
+    names = [line.strip() for line in lines if line.strip()]
     stores = []
     for name in names:
         split = "val" if "_val_" in name else "train"

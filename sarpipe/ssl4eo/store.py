@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.channels import N_DATES, PIXEL_SPACING_M, PLACE_SIZE, POLARISATIONS
+from sarpipe.channels import N_DATES, PLACE_SIZE, POLARISATIONS
 from sarpipe.errors import DataError
 from sarpipe.ssl4eo.archive import Archive, open_archive
 from sarpipe.ssl4eo.product import orbit_pass, parse_product
@@ -19,7 +18,12 @@ from sarpipe.ssl4eo.zarr2 import ArrayInfo, array_info, read_array
 
 MAX_PLACES = 64
 DIMENSIONS = ["sample", "time", "band", "y", "x"]
-_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ORIGIN = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?", re.ASCII)
+_LAUNCH = np.datetime64("2014-04-03", "us")
+"""Of Sentinel-1A: no date of a place is earlier."""
+_LATEST = np.datetime64("2100-01-01", "us")
+MAX_BANDS = 32
 _UNIT_NS = {"nanoseconds": 1, "microseconds": 10**3, "milliseconds": 10**6, "seconds": 10**9}
 _UNIT_NS |= {"minutes": 60 * 10**9, "hours": 3600 * 10**9, "days": 86400 * 10**9}
 
@@ -41,7 +45,8 @@ class Store:
         relative_orbits: ``[n][4]`` 1..175, 0 unknown.
         latitude, longitude: ``float64 [n]`` of the centre, degrees WGS84; NaN unknown.
         crs: ``int64 [n]`` EPSG; 0 unknown.
-        bounds: ``float64 [n, 4]`` west, south, east, north in metres of ``crs``, pixel edges; NaN unknown.
+        bounds: ``float64 [n, 4]`` west, south, east, north in the unit of ``crs`` (metres in UTM), outer edges of the
+            outer pixels; NaN unknown.
     """
 
     name: str
@@ -93,14 +98,15 @@ def read_store(path: Path, ledger: Path | None = None) -> Store:
         relative_orbits=[[_relative_orbit(product) for product in row] for row in products],
         latitude=_optional(archive, "center_lat", (n,)),
         longitude=longitude,
-        crs=_optional(archive, "crs", (n,)).astype(np.int64),
+        crs=np.nan_to_num(_optional(archive, "crs", (n,)), nan=0).astype(np.int64),
         bounds=_bounds(archive, n),
     )
 
 
 def _band_positions(archive: Archive) -> list[int]:
     info = array_info(archive, "band")
-    names = [str(name).lower() for name in read_array(archive, info)] if info.dtype.kind == "U" else []
+    listed = info.dtype.kind == "U" and len(info.shape) == 1 and info.shape[0] <= MAX_BANDS
+    names = [name.lower() for name in _text(archive, "band", info.shape).tolist()] if listed else []
     if sorted(names) != sorted(POLARISATIONS):
         raise DataError(
             f"{archive.path} has bands {names}, needs {list(POLARISATIONS)}",
@@ -122,15 +128,19 @@ def _checked_bands(archive: Archive) -> ArrayInfo:
         raise DataError(f"{archive.path}: bands has dtype {info.dtype}, needs float16 (dB)")
     dimensions = info.attributes.get("_ARRAY_DIMENSIONS", DIMENSIONS)
     if dimensions != DIMENSIONS:
-        raise DataError(f"{archive.path}: bands has dimensions {dimensions}, needs {DIMENSIONS}")
+        raise DataError(f"{archive.path}: bands has dimensions {dimensions!r}, needs {DIMENSIONS}")
     return info
 
 
 def _ids(archive: Archive, n: int) -> tuple[str, ...]:
-    ids = tuple(str(value) for value in _text(archive, "sample", (n,)))
+    ids = tuple(_text(archive, "sample", (n,)).tolist())
     bad = [value for value in ids if not _ID.fullmatch(value)]
     if bad or len(set(ids)) != n:
-        what = f"{bad[0]!r} is not a name of letters, digits, '.', '_' and '-'" if bad else "some stand twice"
+        what = (
+            f"{bad[0]!r} is not a name of letters, digits, '.', '_' and '-' that begins with one of the first two"
+            if bad
+            else "some stand twice"
+        )
         raise DataError(f"{archive.path}: place ids cannot be used: {what}")
     return ids
 
@@ -139,17 +149,23 @@ def _text(archive: Archive, name: str, shape: tuple[int, ...]) -> NDArray[np.str
     info = _shaped(archive, name, shape)
     if info.dtype.kind != "U":
         raise DataError(f"{archive.path}: {name} has dtype {info.dtype}, needs text")
-    return read_array(archive, info)
+    text = read_array(archive, info)
+    # Compared as code points: four bytes of a damaged file need not be a character.
+    code_points = np.ascontiguousarray(text).view(f"{info.dtype.str[0]}u4")
+    if ((code_points != 0) & ((code_points < 32) | (code_points > 126))).any():
+        raise DataError(f"{archive.path}: {name} holds text that is not printable ASCII", "Fetch the store again")
+    return text
 
 
-def _optional(archive: Archive, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A coordinate that may be unknown: NaN, or 0 for integers, where the store does not hold it."""
+def _optional(archive: Archive, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A number that may be unknown: NaN where the store does not hold it."""
     if f"{name}/.zarray" not in archive:
-        return np.full(shape, 0 if name == "crs" else np.nan)
+        return np.full(shape, np.nan)
     info = _shaped(archive, name, shape)
     if info.dtype.kind == "U":
         raise DataError(f"{archive.path}: {name} has dtype {info.dtype}, needs numbers")
-    return read_array(archive, info, empty_is_fill=True)
+    values = read_array(archive, info, empty_is_fill=True).astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _shaped(archive: Archive, name: str, shape: tuple[int, ...]) -> ArrayInfo:
@@ -169,14 +185,22 @@ def _times(archive: Archive, n: int) -> NDArray[np.datetime64]:
     if unit not in _UNIT_NS or info.dtype.kind not in "if":
         raise DataError(f"{archive.path}: time_ has units {unit!r} and dtype {info.dtype}, needs a CF time")
     raw = read_array(archive, info, empty_is_fill=True).astype(np.float64)
-    try:
-        start = np.datetime64(origin.strip().replace(" ", "T"), "us")
-    except ValueError as error:
-        raise DataError(f"{archive.path}: time_ counts from {origin!r}, which is no date") from error
-    # Sentinel-1 flies since 2014: what lies outside a century around it is a filler or is corrupt.
+    start = _origin(origin)
+    if start is None:
+        raise DataError(f"{archive.path}: time_ counts from {origin!r}, which is no date")
+    # What cannot be a date of Sentinel-1 is a filler or is corrupt. Bounded first, as a float of any size is no offset.
     offset_us = raw * (_UNIT_NS[unit] / 1000)
-    known = np.isfinite(offset_us) & (np.abs(offset_us) < 100 * 365.25 * 86400e6)
-    return np.where(known, start + np.where(known, offset_us, 0).astype("timedelta64[us]"), unknown)
+    bounded = np.abs(offset_us) < 200 * 365.25 * 86400e6
+    dates = start + np.rint(np.where(bounded, offset_us, 0)).astype("timedelta64[us]")
+    return np.where(bounded & (dates >= _LAUNCH) & (dates < _LATEST), dates, unknown)
+
+
+def _origin(text: str) -> np.datetime64 | None:
+    text = text.strip()
+    try:
+        return np.datetime64(text.replace(" ", "T"), "us") if _ORIGIN.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def _date_order(
@@ -208,5 +232,6 @@ def _relative_orbit(file_id: str) -> int:
 def _bounds(archive: Archive, n: int) -> NDArray[np.float64]:
     x = _optional(archive, "x_", (n, PLACE_SIZE))
     y = _optional(archive, "y_", (n, PLACE_SIZE))
-    half = PIXEL_SPACING_M / 2
-    return np.stack([x.min(1) - half, y.min(1) - half, x.max(1) + half, y.max(1) + half], axis=1)
+    west, south, east, north = x.min(1), y.min(1), x.max(1), y.max(1)
+    half_x, half_y = (east - west) / (2 * (PLACE_SIZE - 1)), (north - south) / (2 * (PLACE_SIZE - 1))
+    return np.stack([west - half_x, south - half_y, east + half_x, north + half_y], axis=1)

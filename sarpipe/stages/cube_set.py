@@ -245,4 +245,3 @@ def _note_current(settings: Settings, artefact: Artefact) -> None:
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +12,7 @@ from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import find_stores, open_archive, store_name
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
-from sarpipe.storage import Artefact, file_sha256
+from sarpipe.storage import Artefact, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
 
@@ -55,22 +54,14 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
     if planned.key != step.key:
         raise DataError(f"{path} has changed since this run was planned", "Run it again")
     artefact, computed = make(step, lambda folder: write_unit(folder, path, settings.recipe, ledger(settings)))
-    return store_receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
+    return _receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
 
 
-def store_receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float = 0.0) -> StoreReceipt:
-    """The receipt of a unit that is there."""
-    return {
-        **receipt(step, artefact, computed=computed, seconds=seconds),
-        "places": _rows(artefact, "index.parquet"),
-        "quarantined": _rows(artefact, "quarantine.parquet"),
-    }
-
-
-def every_store_refused(steps: Sequence[Step], reasons: Sequence[str]) -> DataError:
-    """The error where no store could be used."""
-    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-    return DataError(f"none of {len(steps)} stores could be used: {reasons[0]}{more}")
+def unit_receipt(step: Step) -> StoreReceipt:
+    """The receipt of a unit that the plan has found whole."""
+    if step.folder is None:
+        raise ValueError(f"step {step.name} has no folder")
+    return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
 def _plan_store(settings: Settings, path: Path, *, force: bool) -> Step:
@@ -94,6 +85,14 @@ def _plan_store(settings: Settings, path: Path, *, force: bool) -> Step:
         force=force,
     )
     return made_from(step, path)
+
+
+def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> StoreReceipt:
+    return {
+        **receipt(step, artefact, computed=computed, seconds=seconds),
+        "places": _rows(artefact, "index.parquet"),
+        "quarantined": _rows(artefact, "quarantine.parquet"),
+    }
 
 
 def _source(step: Step) -> Path:

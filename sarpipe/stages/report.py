@@ -43,9 +43,7 @@ def plan_report(
     )
 
 
-def make_report(
-    step: Step, cube_set: Artefact, model: Artefact, embeddings: Artefact, evaluation: Artefact
-) -> Receipt:
+def make_report(step: Step, cube_set: Artefact, model: Artefact, embeddings: Artefact, evaluation: Artefact) -> Receipt:
     """Write ``report.html``, and its pictures ``loss.png`` and ``quicklook.png``."""
     started = time.monotonic()
     artefact, computed = make(step, lambda folder: _write(folder, step, cube_set, model, embeddings, evaluation))

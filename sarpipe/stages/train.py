@@ -72,9 +72,7 @@ def _train(folder: Path, step: Step, settings: Settings, cube_set: Artefact, on_
     from sarpipe.model.weights import save_encoder
     from sarpipe.train.loop import train
 
-    result = train(
-        load_cubes(cube_set), settings.train, checkpoints(step), device=settings.device, progress=on_step
-    )
+    result = train(load_cubes(cube_set), settings.train, checkpoints(step), device=settings.device, progress=on_step)
     save_encoder(folder, result.encoder)
     result.losses.to_parquet(folder / "losses.parquet", index=False)
     result.monitors.to_parquet(folder / "monitors.parquet", index=False)

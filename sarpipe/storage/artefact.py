@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sarpipe.errors import DamagedError, StorageError
-from sarpipe.storage.durable import fsync_path, fsync_tree
+from sarpipe.storage.durable import fsync_path, fsync_tree, storage_errors
 from sarpipe.storage.key import digest_json, file_sha256
 from sarpipe.storage.lock import exclusive
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_AGAIN = "Run the stage again: it makes this anew"
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,28 @@ def commit(folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None])
     """Make the artefact at ``folder``: all of it, or nothing.
 
     ``write`` fills a temporary folder beside it; then every file is synced, the manifest is written last,
-    and one rename puts the folder in place. An artefact that stood there is replaced.
+    and one rename puts the folder in place. An artefact that stood there is replaced. One maker at a time: call it
+    through `ensure`, or hold `sarpipe.storage.lock.exclusive`.
 
     Args:
         folder: Where it shall be.
         meta: JSON-able; kept in the manifest.
-        write: Called with the temporary folder.
+        write: Called with the temporary folder. It leaves regular files and folders there, and no links.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.
+        ValueError: ``meta`` holds NaN or infinity.
     """
+    # As JSON gives it back: tuples as lists, keys as text.
+    meta = json.loads(json.dumps(dict(meta), allow_nan=False))
     temporary = folder.parent / f".tmp-{folder.name}"
-    with _storage_errors(folder):
+    with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
         temporary.mkdir()
         try:
             write(temporary)
-            artefact = Artefact(folder, dict(meta), _records(temporary))
+            artefact = Artefact(folder, meta, _records(temporary))
             _write_manifest(temporary, artefact)
             fsync_tree(temporary)
             _put_in_place(temporary, folder)
@@ -90,30 +94,32 @@ def inspect(folder: Path) -> Artefact:
         artefact = Artefact(folder, document["meta"], document["files"])
     except FileNotFoundError:
         if folder.is_dir():
-            raise DamagedError(f"{folder} has no {MANIFEST}", "Run the stage again: it makes this anew") from None
+            raise DamagedError(f"{folder} has no {MANIFEST}", _AGAIN) from None
         raise
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, IsADirectoryError, NotADirectoryError):
         intact = False
     if not intact:
-        raise DamagedError(f"{path} is damaged", "Run the stage again: it makes this anew")
+        raise DamagedError(f"{path} is damaged", _AGAIN)
     return artefact
 
 
 def open_verified(folder: Path) -> Artefact:
-    """Read an artefact's manifest and check every file against it.
+    """Read an artefact's manifest and check every file against it. Links are not followed.
 
     Raises:
         FileNotFoundError: There is none.
-        DamagedError: A file is missing, is one too many, or differs; the message names it.
+        DamagedError: A file is missing, is one too many, differs, or is a link; the message names it.
     """
     artefact = inspect(folder)
     found = {str(path.relative_to(folder)): path for path in _walk(folder)}
     for name in sorted(artefact.files.keys() ^ found.keys()):
         state = "is missing" if name in artefact.files else "is not in the manifest"
-        raise DamagedError(f"{folder / name} {state}", "Run the stage again: it makes this anew")
+        raise DamagedError(f"{folder / name} {state}", _AGAIN)
     for name, record in artefact.files.items():
+        if not _is_regular(found[name]):
+            raise DamagedError(f"{found[name]} is not a regular file", _AGAIN)
         if found[name].stat().st_size != record["bytes"] or file_sha256(found[name]) != record["sha256"]:
-            raise DamagedError(f"{found[name]} does not match its checksum", "Run the stage again: it makes this anew")
+            raise DamagedError(f"{found[name]} does not match its checksum", _AGAIN)
     return artefact
 
 
@@ -122,8 +128,13 @@ def ensure(
 ) -> tuple[Artefact, bool]:
     """Give the verified artefact at ``folder``; make it if it is missing or damaged.
 
+    What is there and whole is taken whatever its ``meta``: the name of the folder holds the key.
+
     Returns:
         The artefact, and whether it was made now (``False``: it was there and whole).
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written to.
     """
     with exclusive(folder):
         if not force:
@@ -135,14 +146,22 @@ def ensure(
 
 
 def _records(folder: Path) -> dict[str, dict[str, Any]]:
-    return {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in _walk(folder)
-    }
+    records = {}
+    for path in _walk(folder):
+        if not _is_regular(path):
+            raise StorageError(f"{path} is not a regular file, so it cannot be kept in an artefact")
+        records[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return records
 
 
 def _walk(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    """All that is below a folder, but folders and the manifest. What a link points to is not ours."""
+    below = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path for path in below if path != folder / MANIFEST)
+
+
+def _is_regular(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
 
 
 def _write_manifest(folder: Path, artefact: Artefact) -> None:
@@ -157,7 +176,7 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     """
     aside = folder.parent / f".old-{folder.name}"
     _remove(aside)
-    if folder.exists():
+    if folder.is_dir():
         os.rename(folder, aside)
     os.rename(temporary, folder)
     fsync_path(folder.parent)
@@ -165,19 +184,7 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    if folder.exists():
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _storage_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"no space left while writing {folder}", "Free some space and run it again") from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise StorageError(
-                f"cannot write {folder}: {os.strerror(error.errno)}", "Choose another output folder with --data"
-            ) from error
-        raise

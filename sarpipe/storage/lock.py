@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sarpipe.storage.durable import storage_errors
+
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
@@ -15,10 +17,14 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     The kernel gives the lock back when its holder dies, so a kill leaves nothing to clean up. The lock
     file stays: deleting it would let two makers lock two files of one name.
+
+    Raises:
+        StorageError: The folder cannot be written to.
     """
     path = folder.parent / f".lock-{folder.name}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with storage_errors(folder):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,0 +1,282 @@
+"""The command line: each stage command runs the plan of that stage, through Prefect or straight on Dask.
+
+Only the standard library is imported here; what takes seconds to import is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from sarpipe import __version__
+from sarpipe.errors import SarpipeError
+
+_EXIT_CODES = """exit codes:
+  0    done
+  3    done, but places are quarantined or stores refused (they are named)
+  2    wrong usage: an option, a path, a setting, or a stage before this one has not run
+  1    failed, with the reason
+  130  interrupted; run it again to go on
+"""
+
+_STAGES = {
+    "preprocess": (
+        "stores to cubes",
+        "Turn stores of Sentinel-1 places into cubes of 12 channels x 64 x 64, one unit a store.",
+        ["sarpipe preprocess raw/train/S1GRD", "sarpipe preprocess 'raw/*_00000[1-4].zarr.zip' --recipe original"],
+    ),
+    "train": (
+        "cubes to a model",
+        "Train the encoder on the cubes that were made last. An interrupted training goes on from its checkpoint.",
+        ["sarpipe train", "sarpipe train --preset original", "sarpipe train --set train.epochs=50 --set train.seed=1"],
+    ),
+    "embed": (
+        "model and cubes to embeddings",
+        "Embed every place: GeoParquet, NeuCo-Bench CSV and Zarr.",
+        ["sarpipe embed", "sarpipe embed --json"],
+    ),
+    "evaluate": (
+        "embeddings, baselines and truth to figures",
+        "Measure the embeddings beside a random-weights encoder and band statistics.",
+        ["sarpipe evaluate", "sarpipe evaluate --force"],
+    ),
+    "report": ("everything to one page", "Write the report, one self-contained HTML page.", ["sarpipe report"]),
+    "run": (
+        "the pipeline: all of them",
+        "Stores in; cubes, a trained encoder, embeddings, figures and a page out. What is there and whole is kept.",
+        [
+            "sarpipe run raw/train/S1GRD",
+            "sarpipe run raw/train/S1GRD --dry-run",
+            "sarpipe run raw/train/S1GRD --config demo.yaml --prefect",
+            "sarpipe run raw/train/S1GRD --json | jq .outputs.report",
+        ],
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except SarpipeError as error:
+        return _failed(options, error.message, error.hint, error.exit_code)
+    except KeyboardInterrupt:
+        return _failed(options, "interrupted", "What was finished is kept: run it again to go on", 130)
+    except Exception as error:
+        # Not foreseen, so a defect: who reports it needs to see where.
+        traceback.print_exc()
+        return _failed(options, f"{type(error).__name__}: {error}", "This is a defect of sarpipe: please report it", 1)
+    return code
+
+
+def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:
+    print(f"sarpipe: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+    if options.json:
+        print(json.dumps({"status": "failed", "error": message, "hint": hint}))
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sarpipe",
+        description="Sentinel-1 SAR datacubes to 1024-D embeddings, and a report of how good they are.",
+        epilog="examples:\n  sarpipe simulate stores\n  sarpipe run stores\n  sarpipe run --help\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sarpipe {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_simulate(commands)
+    for stage in _STAGES:
+        _add_stage(commands, stage)
+    return parser
+
+
+def _add_simulate(commands: Any) -> None:
+    command = commands.add_parser(
+        "simulate",
+        help="write simulated stores, with their truth",
+        description="Write simulated stores in the layout of SSL4EO-S12 v1.1, with their truth beside them.",
+        epilog="examples:\n  sarpipe simulate stores\n  sarpipe simulate stores --stores 20 --seed 7",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("out", metavar="OUT", help="folder for the stores; made if it is not there")
+    command.add_argument("--stores", type=_count(1, 1000), default=4, metavar="N", help="how many (default: 4)")
+    command.add_argument("--places", type=_count(1, 64), default=64, metavar="N", help="places a store (default: 64)")
+    command.add_argument(
+        "--seed", type=_count(0, 2**32 - 1), default=0, metavar="N", help="same seed, same bytes (default: 0)"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_simulate)
+
+
+def _add_stage(commands: Any, stage: str) -> None:
+    short, long, examples = _STAGES[stage]
+    command = commands.add_parser(
+        stage,
+        help=short,
+        description=long,
+        epilog="examples:\n" + "".join(f"  {example}\n" for example in examples) + "\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if stage in ("preprocess", "run"):
+        command.add_argument("source", metavar="SOURCE", help="a folder of stores, one store, a glob, or a split list")
+    data = os.environ.get("SARPIPE_DATA", "data")
+    command.add_argument(
+        "--data",
+        default=data,
+        metavar="DIR",
+        help=f"all output goes below it; SARPIPE_DATA sets the default (now: {data})",
+    )
+    command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
+    if stage != "preprocess":
+        command.add_argument("--preset", choices=("sar", "original"), help="how the encoder is trained (default: sar)")
+    command.add_argument("--config", metavar="FILE", help="YAML file of settings, for example 'train: {epochs: 30}'")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="one setting, for example train.epochs=30; can be given again",
+    )
+    if stage in ("preprocess", "run"):
+        where = command.add_mutually_exclusive_group()
+        where.add_argument(
+            "--workers", type=_count(1, 1024), metavar="N", help="Dask worker processes (default: one a core)"
+        )
+        where.add_argument(
+            "--dask", metavar="ADDRESS", help="use a running Dask scheduler, for example tcp://127.0.0.1:8786"
+        )
+    command.add_argument("--dry-run", action="store_true", help="say what is done, what is missing and why; do nothing")
+    command.add_argument("--force", action="store_true", help="make it again although it is there")
+    command.add_argument(
+        "--prefect", action="store_true", help="run the Prefect flow; so it is where PREFECT_API_URL is set"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_stage, stage=stage, source=None, preset=None, workers=None, dask=None)
+
+
+def _count(low: int, high: int) -> Any:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from sarpipe.flows.console import Console
+    from sarpipe.simulate import simulate
+
+    with Console() as console:
+        stores = simulate(
+            Path(options.out),
+            stores=options.stores,
+            places=options.places,
+            seed=options.seed,
+            progress=lambda done, total: console.progress("simulate", done, total, "places"),
+        )
+    if options.json:
+        print(json.dumps({"status": "completed", "stores": [str(store) for store in stores]}))
+    else:
+        print(
+            f"{len(stores)} stores of {options.places} places in {options.out}\nNext: sarpipe run {options.out}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _stage(options: argparse.Namespace) -> int:
+    from sarpipe.settings import parse_overrides, resolve
+
+    settings = resolve(
+        data=options.data,
+        recipe=options.recipe,
+        preset=options.preset,
+        config=options.config,
+        overrides=parse_overrides(options.set),
+        workers=options.workers,
+        dask=options.dask,
+    )
+    if options.dry_run:
+        return _dry_run(options, settings)
+    if options.prefect or os.environ.get("PREFECT_API_URL"):
+        from sarpipe.flows.supervised import run_flow
+
+        results, seen_at = run_flow(options.stage, _flow_parameters(options))
+    else:
+        results, seen_at = _straight(options, settings), ""
+    return _finished(options, settings, results, seen_at)
+
+
+def _straight(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
+    from sarpipe.flows.console import Console
+    from sarpipe.stages import straight
+
+    with Console() as console:
+        if options.stage == "run":
+            return straight.run(settings, options.source, console.progress, force=options.force)
+        if options.stage == "preprocess":
+            done = straight.preprocess(settings, options.source, console.progress, force=options.force)
+            return {"preprocess": done}
+        return {options.stage: straight.later(options.stage, settings, console.progress, force=options.force)}
+
+
+def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    from pathlib import Path
+
+    from sarpipe.settings import parse_overrides
+
+    parameters: dict[str, Any] = {
+        "data": str(Path(options.data).expanduser().resolve()),
+        "recipe": options.recipe,
+        "config": str(Path(options.config).resolve()) if options.config else None,
+        "overrides": parse_overrides(options.set) or None,
+        "force": options.force,
+    }
+    if options.stage != "preprocess":
+        parameters["preset"] = options.preset
+    if options.source is not None:
+        parameters |= {"source": os.path.abspath(options.source), "workers": options.workers, "dask": options.dask}
+    return parameters
+
+
+def _dry_run(options: argparse.Namespace, settings: Any) -> int:
+    from sarpipe.flows.console import print_plan
+    from sarpipe.stages.chain import plan
+
+    steps = plan(settings, options.stage, options.source, force=options.force)
+    if options.json:
+        rows = [
+            {
+                "stage": step.stage,
+                "name": step.name,
+                "state": step.state,
+                "why": step.why,
+                "folder": str(step.folder) if step.folder else None,
+            }
+            for step in steps
+        ]
+        print(json.dumps({"status": "planned", "plan": rows}))
+    else:
+        print_plan(steps)
+    return 0
+
+
+def _finished(options: argparse.Namespace, settings: Any, results: dict[str, Any], seen_at: str) -> int:
+    from sarpipe.flows.console import print_summary
+    from sarpipe.stages.chain import summarise
+
+    summary = summarise(settings, results)
+    if options.json:
+        print(json.dumps(summary))
+    print_summary(summary, seen_at)
+    return 3 if summary.get("quarantine") else 0

@@ -1,0 +1,95 @@
+"""What a person sees: progress and a short summary, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from sarpipe.stages.step import Step
+
+_NAMED = 10
+"""So many quarantined places are named on the screen; all of them are in the file."""
+
+
+class Console:
+    """Progress bars, one a stage, for the time of a ``with`` block."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=RichConsole(stderr=True),
+        )
+        self._stages: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Console:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def progress(self, stage: str, done: int, total: int, note: str) -> None:
+        """Show how far a stage is; a ``total`` of 0 means that it cannot be said."""
+        if stage not in self._stages:
+            self._stages[stage] = self._bars.add_task(stage, total=total or None, note="")
+        self._bars.update(self._stages[stage], completed=done, total=total or None, note=note)
+
+
+def print_plan(steps: Sequence[Step]) -> None:
+    """The plan, a line a step."""
+    console = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+    for step in steps:
+        console.print(f"{step.state:<8} {step.stage:<10} {escape(step.name)}: {escape(step.why)}")
+    done = sum(step.done for step in steps)
+    console.print(f"{done} of {len(steps)} steps are done; nothing was changed (--dry-run)")
+
+
+def print_summary(summary: Mapping[str, Any], seen_at: str) -> None:
+    """What a run came to.
+
+    Args:
+        summary: From `sarpipe.stages.chain.summarise`.
+        seen_at: How to see the run in the Prefect UI; empty where Prefect had no part.
+    """
+    console = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+    for line in _lines(summary):
+        console.print(escape(line))
+    if seen_at:
+        console.print(escape(seen_at))
+
+
+def _lines(summary: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    if "units" in summary:
+        places, units = summary["places"], summary["units"]
+        embedded = f", {places['embedded']} embedded" if "embedded" in places else ""
+        lines.append(f"places: {places['in']} read{embedded}, {places['quarantined']} quarantined")
+        lines.append(
+            f"units:  {units['total']} stores, {units['computed']} computed, {units['reused']} reused, "
+            f"{units['refused']} refused"
+        )
+    if summary["stages"]:
+        lines.append("stages: " + ", ".join(f"{stage} {how}" for stage, how in summary["stages"].items()))
+    lines += summary.get("claims", [])
+    lines += _quarantined(summary)
+    lines += [f"  {name:<20} {path}" for name, path in summary["outputs"].items()]
+    return lines
+
+
+def _quarantined(summary: Mapping[str, Any]) -> list[str]:
+    rows = summary.get("quarantine", [])
+    lines = [f"not used: {row['id'] or 'store ' + row['store']}: {row['reason']}" for row in rows[:_NAMED]]
+    if len(rows) > _NAMED:
+        lines.append(f"not used: {len(rows) - _NAMED} more, all in {summary['outputs']['quarantine']}")
+    return lines

@@ -1,0 +1,46 @@
+"""Flow embed: model and cubes to embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact
+
+from sarpipe.settings import resolve
+from sarpipe.stages.chain import find_cubes, find_model
+from sarpipe.stages.embed import plan_embed
+from sarpipe.tasks.embed import embed_places
+from sarpipe.tasks.policy import run_now
+
+
+@flow(name="embed", flow_run_name="embed {data}", persist_result=True, result_serializer="json")
+def embed(
+    data: str = "data",
+    recipe: Literal["sar", "original"] | None = None,
+    preset: Literal["sar", "original"] | None = None,
+    config: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    cubes: str | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Embed every place by the model of these settings, and export GeoParquet, CSV and Zarr.
+
+    Args:
+        data: All output goes below this folder.
+        recipe: Of the cubes: `sar` (default) or `original`.
+        preset: Of training: `sar` (default) or `original`.
+        config: YAML file of settings.
+        overrides: Settings by dotted name.
+        cubes: Folder of a set of cubes, instead of the last one.
+        force: Embed again although the embeddings are there.
+    """
+    settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
+    cube_set = find_cubes(settings, cubes)
+    model = find_model(settings, cube_set)
+    step = plan_embed(settings, cube_set, model, force=force)
+    receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
+    file = Path(receipt["folder"]) / "embeddings.parquet"
+    create_link_artifact(file.as_uri(), link_text=file.name, key="embeddings", description=str(file))
+    return receipt

@@ -1,0 +1,128 @@
+"""Flow preprocess: stores to cubes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.futures import PrefectFuture, as_completed
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from sarpipe.cluster import available_cores, dask_session
+from sarpipe.settings import Settings, resolve
+from sarpipe.stages.chain import Preprocessed, settle
+from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess
+from sarpipe.stages.step import Step
+from sarpipe.tasks.policy import prepared, settled
+from sarpipe.tasks.preprocess import collect, preprocess_store
+from sarpipe.tasks.watch import Watch
+
+THREADS = 64
+"""Tasks that wait for Dask at a time: more than any one machine's workers, so that these never wait for Prefect."""
+
+
+@flow(
+    name="preprocess",
+    flow_run_name="preprocess {source}",
+    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),
+    persist_result=True,
+    result_serializer="json",
+)
+def preprocess(
+    source: str,
+    data: str = "data",
+    recipe: Literal["sar", "original"] | None = None,
+    config: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    force: bool = False,
+) -> State[Preprocessed]:
+    """Turn every store that `source` names into cubes: one task a store, on Dask.
+
+    A store that cannot be used fails its task, is named in the quarantine, and does not stop the others.
+
+    Args:
+        source: A folder of stores, one store, a glob, or a split list.
+        data: All output goes below this folder.
+        recipe: `sar` (default) or `original`.
+        config: YAML file of settings.
+        overrides: Settings by dotted name, for example `{"recipe.looks": 4.4}`.
+        workers: Dask worker processes; by default one a core.
+        dask: Address of a running Dask scheduler, instead of own workers.
+        force: Make every unit again.
+    """
+    started = time.monotonic()
+    settings = resolve(data=data, recipe=recipe, config=config, overrides=overrides, workers=workers, dask=dask)
+    steps = plan_preprocess(settings, source, force=force)
+    receipts, errors = _run(settings, steps)
+    units, refused = settle(steps, receipts, errors)
+    cube_set = collect(settings, units, refused)
+    _table(steps, receipts, errors)
+    result: Preprocessed = {
+        "units": units,
+        "refused": refused,
+        "cube_set": cube_set,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    return Completed(message=_message(result), data=result)
+
+
+def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt], dict[str, BaseException]]:
+    """Submit one task a store and wait for all: receipts of those that succeeded, errors of the others."""
+    watch = Watch("preprocess-progress", f"Stores of recipe {settings.recipe.name}")
+    receipts: dict[str, StoreReceipt] = {}
+    errors: dict[str, BaseException] = {}
+    with _workers(settings, sum(not step.done for step in steps)):
+        names: dict[PrefectFuture[Any], str] = {
+            prepared(preprocess_store, step).submit(step, settings): step.name for step in steps
+        }
+        for future in as_completed(list(names)):
+            name = names[future]
+            # Until it has been waited for, a future's state is read from the API and lags.
+            future.wait()
+            try:
+                receipts[name] = settled(future.state)  # type: ignore[assignment]
+            except Exception as error:
+                errors[name] = error
+                get_run_logger().warning("store %s: %s", name, error)
+            watch.show(len(receipts) + len(errors), len(steps), name)
+    return receipts, errors
+
+
+def _workers(settings: Settings, busy: int) -> AbstractContextManager[Any]:
+    """Dask workers, unless every unit is there."""
+    if not busy:
+        return nullcontext()
+    return dask_session(workers=min(settings.workers or available_cores(), busy), address=settings.dask)
+
+
+def _table(steps: list[Step], receipts: dict[str, StoreReceipt], errors: dict[str, BaseException]) -> None:
+    rows = []
+    for step in steps:
+        receipt = receipts.get(step.name)
+        rows.append(
+            {
+                "store": step.name,
+                "result": ("computed" if receipt["computed"] else "reused") if receipt else "refused",
+                "cubes": receipt["places"] if receipt else 0,
+                "quarantined": receipt["quarantined"] if receipt else "",
+                "seconds": receipt["seconds"] if receipt else "",
+                "reason": "" if receipt else str(errors[step.name]),
+            }
+        )
+    create_table_artifact(rows, key="stores", description="Stores of this run")
+
+
+def _message(result: Preprocessed) -> str:
+    counts = result["cube_set"]
+    computed = sum(unit["computed"] for unit in result["units"])
+    words = f"{counts['places_kept']} cubes of {len(result['units'])} stores, {computed} of them computed now"
+    if counts["places_quarantined"] or result["refused"]:
+        words += f"; {counts['places_quarantined']} places quarantined, {len(result['refused'])} stores refused"
+    return words

@@ -1,0 +1,67 @@
+"""Running a flow from the command line: on the Prefect server that is set, or on an embedded one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sarpipe.ssl4eo import find_stores
+
+_DEFAULTS = {
+    # The embedded server's first start migrates its database; the default of 20 s is too short on two cores.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""As in pyproject.toml, which Prefect reads only from the current folder."""
+
+
+def run_flow(stage: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Run the flow of a stage, or ``pipeline`` for ``run``, in this process.
+
+    Returns:
+        The results by stage, and how to see the run in the Prefect UI.
+
+    Raises:
+        SarpipeError: As the stages do. A wrong path is told before a server is started.
+    """
+    if "source" in parameters:
+        find_stores(parameters["source"])
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    state = _flow(stage)(**parameters, return_state=True)
+    result = state.result()
+    results = result if stage == "run" else {stage: result}
+    return results, _seen_at(str(state.state_details.flow_run_id))
+
+
+def _flow(stage: str) -> Any:
+    # Imported one by one: Prefect takes seconds, and the environment above has to be set before it is read.
+    from sarpipe.flows.embed import embed
+    from sarpipe.flows.evaluate import evaluate
+    from sarpipe.flows.pipeline import pipeline
+    from sarpipe.flows.preprocess import preprocess
+    from sarpipe.flows.report import report
+    from sarpipe.flows.train import train
+
+    return {
+        "preprocess": preprocess,
+        "train": train,
+        "embed": embed,
+        "evaluate": evaluate,
+        "report": report,
+        "run": pipeline,
+    }[stage]
+
+
+def _seen_at(flow_run: str) -> str:
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().ui_url
+    if os.environ.get("PREFECT_API_URL"):
+        return f"See the run: {url or os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{flow_run}"
+    return (
+        "See the run in the Prefect UI: 'prefect server start', then open "
+        f"http://127.0.0.1:4200/runs/flow-run/{flow_run}"
+    )

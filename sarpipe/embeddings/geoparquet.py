@@ -1,0 +1,173 @@
+"""Embeddings as GeoParquet 1.1: what DuckDB, QGIS and geopandas open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+
+from sarpipe.channels import EMBED_DIM
+from sarpipe.embeddings.footprint import footprints
+from sarpipe.embeddings.hilbert import hilbert_distance
+from sarpipe.embeddings.table import LISTS, NUMBERS, TEXTS, Embeddings
+from sarpipe.errors import DataError
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_BOX = pa.struct([pa.field(side, pa.float64(), nullable=False) for side in _SIDES])
+_VECTOR = pa.list_(pa.float32(), EMBED_DIM)
+_TYPES = {
+    "id": pa.field("id", pa.string(), nullable=False),
+    "geometry": pa.field("geometry", pa.binary()),
+    "bbox": pa.field("bbox", _BOX),
+    "store": pa.field("store", pa.string()),
+    "latitude": pa.field("latitude", pa.float64()),
+    "longitude": pa.field("longitude", pa.float64()),
+    "crs": pa.field("crs", pa.int64()),
+    **{side: pa.field(side, pa.float64()) for side in ("west", "south", "east", "north")},
+    "dates": pa.field("dates", pa.list_(pa.timestamp("us", tz="UTC"))),
+    "products": pa.field("products", pa.list_(pa.string())),
+    "orbit_passes": pa.field("orbit_passes", pa.list_(pa.string())),
+    "relative_orbits": pa.field("relative_orbits", pa.list_(pa.int64())),
+    "valid_fraction": pa.field("valid_fraction", pa.float64()),
+    "embedding": pa.field("embedding", _VECTOR, nullable=False),
+}
+_INDEX = tuple(name for name in _TYPES if name in (*TEXTS, *NUMBERS, *LISTS))
+_ROW_GROUP = 4096
+"""16 MiB of vectors: large enough to stream, small enough that a query by place skips most of the file."""
+
+
+def write_geoparquet(path: Path, embeddings: Embeddings, provenance: Mapping[str, Any]) -> None:
+    """Write one row a place: id, footprint, what is known of the place, embedding.
+
+    The footprint (``geometry``, WKB in OGC:CRS84) is that of `sarpipe.embeddings.footprint.footprints`. Rows follow
+    the Hilbert curve through the centres; places at an unknown position come last; ties go by id. Same embeddings
+    and provenance, same bytes, in whatever order the places are given.
+
+    A footprint across the antimeridian is a MultiPolygon, and its ``bbox`` spans -180 to 180. GeoParquet 1.1 has no
+    rule by which a filter on the covering finds such a geometry ("unsupported by this method"); a box that is too
+    wide is never missed, one with xmin > xmax always is.
+
+    Args:
+        path: The file.
+        embeddings: The table.
+        provenance: JSON-able without NaN; goes to the file's metadata under ``sarpipe``.
+    """
+    places = footprints(embeddings.index)
+    order = _order(embeddings, places)
+    columns = _columns(embeddings, places)
+    metadata = {"geo": _geo(places), "sarpipe": _json(provenance)}
+    schema = pa.schema(_TYPES.values(), metadata=metadata)
+    table = pa.table([columns[name] for name in _TYPES], schema=schema).take(pa.array(order))
+    pq.write_table(
+        table,
+        path,
+        row_group_size=_ROW_GROUP,
+        compression="zstd",
+        # Vectors do not repeat, so a dictionary only costs; split by bytes, their exponents compress.
+        use_dictionary=[name for name in _TYPES if name != "embedding"],
+        use_byte_stream_split=["embedding.list.element"],
+    )
+
+
+def read_geoparquet(path: Path) -> Embeddings:
+    """Read what `write_geoparquet` wrote, in the order of the file.
+
+    Unknown numbers of the index come back as NaN, unknown dates as NaT, dates as lists of UTC timestamps.
+
+    Raises:
+        DataError: The file cannot be read or lacks a column, or the embeddings are refused (see `Embeddings`).
+    """
+    try:
+        schema = pq.read_schema(path)
+        _check_schema(path, schema)
+        table = pq.read_table(path, columns=[*_INDEX, "embedding"])
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as GeoParquet: {reason}", "Run the embed stage again") from error
+    vectors = table["embedding"].combine_chunks()
+    if vectors.null_count:
+        raise DataError(f"{path}: {vectors.null_count} places have no embedding", "Run the embed stage again")
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    index = _index(table)
+    return Embeddings(tuple(index["id"]), flat.reshape(-1, EMBED_DIM), index)
+
+
+def _order(embeddings: Embeddings, places: NDArray[np.object_]) -> NDArray[np.intp]:
+    centre = shapely.get_coordinates(shapely.centroid(_points_for_missing(places)))
+    longitude, latitude = (embeddings.index[name].to_numpy(np.float64) for name in ("longitude", "latitude"))
+    given = np.isfinite(longitude) & np.isfinite(latitude)
+    longitude, latitude = np.where(given, longitude, centre[:, 0]), np.where(given, latitude, centre[:, 1])
+    unknown = ~given & shapely.is_missing(places)
+    distance = hilbert_distance(longitude, latitude)
+    return np.lexsort([np.array(embeddings.ids, dtype=np.str_), distance, unknown])
+
+
+def _points_for_missing(places: NDArray[np.object_]) -> NDArray[np.object_]:
+    return np.where(shapely.is_missing(places), shapely.Point(0, 0), places)
+
+
+def _columns(embeddings: Embeddings, places: NDArray[np.object_]) -> dict[str, pa.Array]:
+    columns = {
+        name: pa.array(list(embeddings.index[name]), _TYPES[name].type, from_pandas=True)
+        for name in _INDEX
+        if name != "dates"
+    }
+    dates = pa.array(embeddings.dates().ravel(), pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    offsets = np.arange(len(embeddings.ids) + 1, dtype=np.int32) * embeddings.dates().shape[1]
+    columns["dates"] = pa.ListArray.from_arrays(pa.array(offsets), dates)
+    columns["geometry"] = pa.array(shapely.to_wkb(places, byte_order=1, flavor="iso"), pa.binary())
+    columns["bbox"] = _boxes(places)
+    columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.vectors.ravel()), EMBED_DIM)
+    return columns
+
+
+def _boxes(places: NDArray[np.object_]) -> pa.Array:
+    missing = shapely.is_missing(places)
+    sides = np.where(missing[:, None], 0, shapely.bounds(places)).T
+    return pa.StructArray.from_arrays(
+        [pa.array(np.ascontiguousarray(side)) for side in sides], fields=list(_BOX), mask=pa.array(missing)
+    )
+
+
+def _geo(places: NDArray[np.object_]) -> str:
+    there = places[~shapely.is_missing(places)]
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": sorted({place.geom_type for place in there}),
+        "orientation": "counterclockwise",
+        "edges": "planar",
+        "covering": {"bbox": {side: ["bbox", side] for side in _SIDES}},
+    }
+    if len(there):
+        column["bbox"] = [float(side) for side in shapely.total_bounds(there)]
+    # No "crs": the default, OGC:CRS84, is what is meant.
+    return _json({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _check_schema(path: Path, schema: pa.Schema) -> None:
+    for name in (*_INDEX, "embedding"):
+        if name not in schema.names:
+            raise DataError(f"{path} has no column {name}", "Give a file that the embed stage wrote")
+        found, needed = schema.field(name).type, _TYPES[name].type
+        if found != needed:
+            raise DataError(f"{path}: column {name} is {found}, needs {needed}", "Run the embed stage again")
+
+
+def _index(table: pa.Table) -> pd.DataFrame:
+    columns = {name: table[name].to_pylist() if name in LISTS else table[name].to_pandas() for name in _INDEX}
+    columns["dates"] = [
+        [pd.NaT if date is None else pd.Timestamp(date) for date in row] for row in table["dates"].to_pylist()
+    ]
+    return pd.DataFrame(columns)

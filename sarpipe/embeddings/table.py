@@ -1,0 +1,98 @@
+"""One vector a place, and what is known of the place: checked once, when it is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sarpipe.channels import EMBED_DIM, N_DATES
+from sarpipe.errors import DataError
+
+TEXTS = ("id", "store")
+NUMBERS = ("latitude", "longitude", "crs", "west", "south", "east", "north", "valid_fraction")
+LISTS = ("dates", "products", "orbit_passes", "relative_orbits")
+"""Columns that hold one entry for each of the four dates."""
+
+_NAMED = 5
+"""How many places an error names."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embeddings of N places, N may be 0.
+
+    Attributes:
+        ids: Place ids, unique.
+        vectors: ``float32 [N, 1024]``, finite.
+        index: N rows in the order of ``ids``: the columns of `sarpipe.cubes.CubeSet.index`. Further columns are
+            allowed, and not exported.
+
+    Raises:
+        DataError: An id stands twice, a number is not finite, or shapes, ids and index do not agree; the message
+            names the places.
+    """
+
+    ids: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    index: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        _check_vectors(self.ids, self.vectors)
+        _check_ids(self.ids)
+        _check_index(self.ids, self.index)
+
+    def dates(self) -> NDArray[np.datetime64]:
+        """The dates of every place as ``datetime64[us] [N, 4]`` in UTC; NaT where unknown."""
+        every = pd.Series(list(chain.from_iterable(self.index["dates"])), dtype=object)
+        # Units hold them as pandas, NumPy or plain datetimes, with a zone or without; all of them mean UTC.
+        utc = pd.to_datetime(every, utc=True).dt.tz_convert(None)
+        return utc.to_numpy(dtype="datetime64[us]").reshape(len(self.ids), N_DATES)
+
+
+def _check_vectors(ids: tuple[str, ...], vectors: NDArray[np.float32]) -> None:
+    if vectors.shape != (len(ids), EMBED_DIM) or vectors.dtype != np.float32:
+        raise DataError(
+            f"the embeddings are {vectors.dtype} {list(vectors.shape)}, "
+            f"{len(ids)} places need float32 [{len(ids)}, {EMBED_DIM}]",
+            "Give one vector for each id",
+        )
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        bad = [ids[i] for i in np.flatnonzero(~finite)]
+        raise DataError(f"the embedding of {_some(bad)} is not finite", "Check the model and the cubes of these places")
+
+
+def _check_ids(ids: tuple[str, ...]) -> None:
+    # Neither a Parquet file nor a benchmark refuses these; a person would look for the place in vain.
+    if not all(ids):
+        raise DataError("a place has an empty id", "Give every place an id")
+    twice = [value for value, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise DataError(f"the id of {_some(twice)} stands more than once", "Take each place from one store alone")
+
+
+def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
+    missing = [name for name in (*TEXTS, *NUMBERS, *LISTS) if name not in index.columns]
+    if missing:
+        raise DataError(f"the index of the embeddings lacks {', '.join(missing)}", "Use the index of the cubes")
+    if len(index) != len(ids):
+        raise DataError(f"the index has {len(index)} rows for {len(ids)} places", "Use the index of the cubes")
+    differ = [mine for mine, theirs in zip(ids, index["id"], strict=True) if mine != theirs]
+    if differ:
+        raise DataError(f"the index is not in the order of the ids at {_some(differ)}", "Use the index of the cubes")
+    for name in LISTS:
+        bad = [place for place, row in zip(ids, index[name], strict=True) if len(row) != N_DATES]
+        if bad:
+            raise DataError(f"column {name} of {_some(bad)} has not {N_DATES} entries", "Use the index of the cubes")
+
+
+def _some(places: Iterable[str]) -> str:
+    places = list(places)
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return ", ".join(map(repr, places[:_NAMED])) + more

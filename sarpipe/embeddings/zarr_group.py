@@ -1,0 +1,90 @@
+"""Embeddings as a Zarr v3 group: what xarray opens."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from sarpipe.embeddings.table import LISTS, NUMBERS, Embeddings
+
+_CHUNK = 1024
+"""Places in a chunk: 4 MiB of vectors."""
+
+_ATTRIBUTES: dict[str, dict[str, str]] = {
+    "latitude": {"standard_name": "latitude", "units": "degrees_north"},
+    "longitude": {"standard_name": "longitude", "units": "degrees_east"},
+    "crs": {"long_name": "EPSG code of the bounds, 0 unknown"},
+    **{side: {"units": "m", "long_name": f"{side} bound in crs"} for side in ("west", "south", "east", "north")},
+    # As CF says time; the smallest integer is NaT.
+    "dates": {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"},
+}
+
+
+def write_zarr(path: Path, embeddings: Embeddings, provenance: Mapping[str, Any]) -> None:
+    """Write a group: ``embedding (place, dimension)`` float32, and the index as coordinates, in the table's order.
+
+    Coordinates with one value a place: ``id, store, latitude, longitude, crs, west, south, east, north,
+    valid_fraction``; with one a date ``(place, date)``: ``dates, products, orbit_passes, relative_orbits``. Metadata is
+    consolidated. A chunk that goes missing reads as NaN and not as 0, and each is checksummed. Same embeddings and
+    provenance, same bytes.
+
+    Args:
+        path: The folder; it must not exist.
+        embeddings: The table.
+        provenance: JSON-able without NaN; becomes the attribute ``sarpipe`` of the group.
+    """
+    arrays = _coordinates(embeddings)
+    attributes = {"coordinates": " ".join(sorted(arrays)), "sarpipe": dict(provenance)}
+    group = zarr.create_group(path, zarr_format=3, attributes=attributes)
+    _write(group, "embedding", embeddings.vectors, "dimension")
+    for name, values in arrays.items():
+        _write(group, name, values, "date")
+    with warnings.catch_warnings():
+        # Zarr v3 does not specify it yet; xarray reads it, and whoever does not know it opens the group without.
+        warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
+        zarr.consolidate_metadata(group.store)
+    _sort_metadata(path / "zarr.json")
+
+
+def _coordinates(embeddings: Embeddings) -> dict[str, NDArray[Any]]:
+    index = embeddings.index
+    arrays: dict[str, NDArray[Any]] = {name: _texts(index[name]) for name in ("id", "store")}
+    arrays |= {name: index[name].to_numpy(np.int64 if name == "crs" else np.float64) for name in NUMBERS}
+    shape = embeddings.dates().shape
+    arrays["dates"] = embeddings.dates().astype(np.int64)
+    arrays["relative_orbits"] = np.array([list(row) for row in index["relative_orbits"]], np.int64).reshape(shape)
+    for name in set(LISTS) - arrays.keys():
+        arrays[name] = _texts([list(row) for row in index[name]]).reshape(shape)
+    return dict(sorted(arrays.items()))
+
+
+def _texts(values: Any) -> NDArray[Any]:
+    return np.array(list(values), dtype=np.dtypes.StringDType())
+
+
+def _write(group: zarr.Group, name: str, values: NDArray[Any], second: str) -> None:
+    text = values.dtype.kind == "T"
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype="string" if text else values.dtype,
+        chunks=(max(1, min(_CHUNK, len(values))), *values.shape[1:]),
+        compressors=ZstdCodec(level=3, checksum=True),
+        fill_value=np.nan if values.dtype.kind == "f" else "" if text else 0,
+        attributes=_ATTRIBUTES.get(name, {}),
+        dimension_names=("place", second)[: values.ndim],
+    )
+    array[...] = values
+
+
+def _sort_metadata(path: Path) -> None:
+    """Write the group's metadata with its keys in order: zarr lists the arrays as the file system does."""
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,48 @@
+"""A figure with its bootstrap: what it is, and what it would have been with other places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and the same figure on each resample of the places, ``float64 [R]``.
+
+    Two estimates on the same resamples are paired: their difference is taken resample by resample.
+    """
+
+    value: float
+    samples: NDArray[np.float64]
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        return Estimate(self.value - other.value, self.samples - other.samples)
+
+    @property
+    def interval(self) -> list[float]:
+        """The 95 % percentile interval (Efron and Tibshirani 1993)."""
+        return [float(bound) for bound in np.percentile(self.samples, [2.5, 97.5])]
+
+    def as_json(self) -> dict[str, Any]:
+        """``{"value": ..., "interval": [low, high]}``."""
+        return {"value": self.value, "interval": self.interval}
+
+
+def resamples(groups: NDArray[np.intp], seed: tuple[int, ...]) -> NDArray[np.float64]:
+    """How often each place is in each bootstrap resample: ``float64 [R, N]``.
+
+    Whole groups are drawn, as places beside each other are not independent.
+
+    Args:
+        groups: The group of each place ``[N]``.
+        seed: Same seed and groups, same resamples.
+    """
+    names, members = np.unique(groups, return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    return draws[:, members].astype(np.float64)

@@ -1,0 +1,60 @@
+"""Which places are neighbours, and splits that never part them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+_EARTH_KM = 6371.0088
+
+
+def clusters(
+    latitude: NDArray[np.float64], longitude: NDArray[np.float64], radius_km: float
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Group places that are neighbours, or neighbours of neighbours.
+
+    Args:
+        latitude: ``[N]`` degrees, NaN unknown.
+        longitude: ``[N]`` degrees, NaN unknown.
+        radius_km: Two places at most so far apart are neighbours. A place at an unknown position has none.
+
+    Returns:
+        The number of each place's cluster ``[N]``, and whether it has a neighbour ``[N]``.
+    """
+    known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
+    phi, lam = np.radians(latitude[known]), np.radians(longitude[known])
+    points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
+    pairs = np.empty((0, 2), np.intp)
+    if len(known):
+        pairs = known[KDTree(points).query_pairs(2 * np.sin(radius_km / _EARTH_KM / 2), output_type="ndarray")]
+    n = len(latitude)
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    labels = connected_components(graph, directed=False)[1].astype(np.intp)
+    return labels, np.isin(np.arange(n), pairs)
+
+
+def folds(groups: NDArray[np.intp], count: int, seed: tuple[int, ...]) -> NDArray[np.intp]:
+    """Deal places into folds of about one size; a group is never split.
+
+    Args:
+        groups: The group of each place ``[N]``.
+        count: Number of folds; with fewer groups there are as many folds as groups.
+        seed: For the order in which groups of one size are dealt.
+
+    Returns:
+        The fold of each place ``[N]``, from 0.
+    """
+    names, members = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(members, minlength=len(names))
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    # The largest first, each to the fold that is smallest so far.
+    order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    filled = np.zeros(min(count, len(names)), np.intp)
+    fold = np.empty(len(names), np.intp)
+    for group in order:
+        fold[group] = filled.argmin()
+        filled[fold[group]] += sizes[group]
+    return fold[members]

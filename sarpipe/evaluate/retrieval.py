@@ -1,0 +1,55 @@
+"""Same place, other dates: is a place found again from two of its dates among all places at the two others?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sarpipe.evaluate.estimate import Estimate
+from sarpipe.evaluate.standard import Standard
+
+QUERY_DATES, GALLERY_DATES = (0, 2), (1, 3)
+
+_BLOCK = 1024
+_TIE = 1e-12
+
+
+def ranks(query: NDArray[np.floating], gallery: NDArray[np.floating]) -> NDArray[np.intp]:
+    """The rank of place i of the gallery for query i, by cosine similarity; 1 is found at once.
+
+    Every dimension is first standardised over queries and gallery together. Without this, the cosine of band
+    statistics would be that of their largest unit (grey levels against dB), and the cosine of an encoder that of the
+    mean which all its vectors share. The rule knows no labels and is the same for every method. All in float64, since
+    near-duplicates are closer than float32 resolves. Ties count against: what is equally similar is ranked before.
+
+    Args:
+        query: ``[N, D]``.
+        gallery: ``[N, D]``, in the same order.
+    """
+    standard = Standard.of(np.concatenate([query, gallery]))
+    query, gallery = _unit(standard(query)), _unit(standard(gallery))
+    found = np.empty(len(query), np.intp)
+    for start in range(0, len(query), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(query)))
+        similarity = query[rows] @ gallery.T
+        own = similarity[np.arange(len(rows)), rows]
+        # Equal vectors may differ in the last bit of the product, hence the margin; the place itself is among these.
+        found[rows] = (similarity >= own[:, None] - _TIE).sum(axis=1)
+    return found
+
+
+def measures(found: NDArray[np.intp], weights: NDArray[np.float64]) -> dict[str, Estimate]:
+    """Recall at 1, 5 and 10, and mean reciprocal rank.
+
+    Args:
+        found: Ranks ``[N]``.
+        weights: Resamples ``[R, N]``.
+    """
+    scores = {f"recall_at_{k}": (found <= k).astype(np.float64) for k in (1, 5, 10)} | {"mrr": 1 / found}
+    total = weights.sum(axis=1)
+    return {name: Estimate(float(score.mean()), weights @ score / total) for name, score in scores.items()}
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

@@ -1,0 +1,49 @@
+"""Encoders that have learnt nothing yet."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sarpipe.model.encoder import Encoder, EncoderConfig
+
+
+def new_encoder(config: EncoderConfig, mean: NDArray[np.floating], std: NDArray[np.floating], *, seed: int) -> Encoder:
+    """An encoder with torch's initial weights for this seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Encoder(config, mean, std)
+
+
+def random_encoder(like: Encoder, cubes: NDArray[np.float32], *, seed: int = 0, batch_size: int = 64) -> Encoder:
+    """The baseline "same encoder, random weights": what the architecture gives without learning.
+
+    Same architecture and standardisation, initial weights by seed, and BatchNorm statistics taken from data, as
+    those of the fresh layers (mean 0, variance 1) would make it needlessly bad.
+
+    Args:
+        like: The trained encoder.
+        cubes: ``float32 [N, 12, 64, 64]`` for the statistics, NaN where there is no data.
+        seed: Of the weights.
+        batch_size: How many places at a time.
+
+    Returns:
+        In eval mode, on the CPU.
+    """
+    mean, std = (buffer.cpu().numpy().ravel() for buffer in (like.mean, like.std))
+    encoder = new_encoder(copy.copy(like.settings), mean, std, seed=seed).eval()
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train()
+        norm.momentum = None  # the plain mean over all batches
+    with torch.inference_mode():
+        for start in range(0, len(cubes), batch_size):
+            encoder(torch.tensor(cubes[start : start + batch_size]))
+    for norm in norms:
+        norm.eval()
+        norm.momentum = 0.1
+    return encoder

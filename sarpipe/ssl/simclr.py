@@ -1,0 +1,93 @@
+"""The objective SimCLR: two views of a place shall land close together, those of different places apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sarpipe.model.encoder import Encoder
+from sarpipe.model.head import ProjectionHead
+from sarpipe.ssl.losses import dcl, nt_xent
+from sarpipe.ssl.neighbours import apart
+from sarpipe.ssl.view_settings import ViewSettings
+from sarpipe.ssl.views import two_views
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {"dcl": dcl, "nt_xent": nt_xent}
+
+
+class Batch(NamedTuple):
+    """Some places on the device.
+
+    Attributes:
+        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys`.
+        cubes: ``float [B, 12, 64, 64]``, NaN where there is no data.
+        frames: ``float [B, 4, 4, 64, 64]``, or None where no view needs them.
+        latitude, longitude: ``float64 [B]``, degrees; NaN unknown.
+    """
+
+    keys: Tensor
+    cubes: Tensor
+    frames: Tensor | None
+    latitude: Tensor
+    longitude: Tensor
+
+
+class Outcome(NamedTuple):
+    """What a step gives.
+
+    Attributes:
+        loss: ``float32 []``, with gradient.
+        embeddings: ``float32 [B, 1024]`` of the first views, without gradient.
+        projections: Two times ``float32 [B, 128]``, the head's output for both views, without gradient.
+    """
+
+    loss: Tensor
+    embeddings: Tensor
+    projections: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What SimCLR is set to: see `sarpipe.train.settings.TrainSettings`, where the fields are described."""
+
+    views: ViewSettings
+    loss: Literal["dcl", "nt_xent"]
+    temperature: float
+    neighbour_km: float
+    seed: int
+    bf16: bool
+
+
+class SimClr(nn.Module):
+    """Encoder, projection head and loss (Chen et al., arXiv 2002.05709).
+
+    Args:
+        encoder: What is trained and kept.
+        contrast: How.
+    """
+
+    def __init__(self, encoder: Encoder, contrast: Contrast) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = ProjectionHead()
+        self.contrast = contrast
+
+    def forward(self, batch: Batch, epoch: int) -> Outcome:
+        """The loss of one batch, with views drawn for this epoch."""
+        with torch.no_grad():
+            views = two_views(
+                batch.cubes, batch.frames, batch.keys, self.contrast.views, seed=self.contrast.seed, epoch=epoch
+            )
+        # Both views in one pass: BatchNorm sees them all, and cannot tell which is which.
+        with torch.autocast(batch.cubes.device.type, torch.bfloat16, enabled=self.contrast.bf16):
+            embeddings = self.encoder(torch.cat(views))
+            z1, z2 = self.head(embeddings).float().chunk(2)
+        mask = (
+            apart(batch.latitude, batch.longitude, self.contrast.neighbour_km) if self.contrast.neighbour_km else None
+        )
+        loss = LOSSES[self.contrast.loss](z1, z2, self.contrast.temperature, mask)
+        return Outcome(loss, embeddings[: len(z1)].detach().float(), (z1.detach(), z2.detach()))

@@ -1,0 +1,179 @@
+"""The stages one after the other: what each finds of those before it, and what a whole run comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from sarpipe.errors import DataError, SarpipeError, StorageError
+from sarpipe.settings import Settings
+from sarpipe.stages.cube_set import SetReceipt, current_set, quarantine_path, read_quarantine
+from sarpipe.stages.embed import plan_embed
+from sarpipe.stages.evaluate import plan_evaluate
+from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess
+from sarpipe.stages.report import plan_report
+from sarpipe.stages.step import Step, require, waiting
+from sarpipe.stages.train import plan_train
+from sarpipe.storage import Artefact, open_verified
+
+STAGES = ("preprocess", "train", "embed", "evaluate", "report")
+
+
+class Preprocessed(TypedDict):
+    """What stage preprocess comes to. JSON-able."""
+
+    units: list[StoreReceipt]
+    refused: dict[str, str]
+    cube_set: SetReceipt
+    seconds: float
+
+
+def find_cubes(settings: Settings, folder: str | None) -> Artefact:
+    """The set of cubes at ``folder``; by default the one that was preprocessed last."""
+    return open_verified(Path(folder)) if folder is not None else current_set(settings)
+
+
+def find_model(settings: Settings, cube_set: Artefact) -> Artefact:
+    """The model of these settings and cubes.
+
+    Raises:
+        UsageError: It is not trained yet. So do all the functions ``find_...`` where a stage has not run.
+    """
+    return require(plan_train(settings, cube_set), "sarpipe train")
+
+
+def find_embeddings(settings: Settings, cube_set: Artefact, model: Artefact) -> Artefact:
+    """The embeddings of these cubes by this model."""
+    return require(plan_embed(settings, cube_set, model), "sarpipe embed")
+
+
+def find_evaluation(settings: Settings, cube_set: Artefact, model: Artefact, embeddings: Artefact) -> Artefact:
+    """The figures of these embeddings."""
+    return require(plan_evaluate(settings, cube_set, model, embeddings), "sarpipe evaluate")
+
+
+def settle(
+    steps: Sequence[Step], receipts: Mapping[str, StoreReceipt], errors: Mapping[str, BaseException]
+) -> tuple[list[StoreReceipt], dict[str, str]]:
+    """Sort out how the stores ended: the units in the order of the plan, and the refused stores with the reason.
+
+    Raises:
+        SarpipeError: A store failed for another reason than its data, or no store could be used. What was made is
+            kept.
+    """
+    refused = {name: str(error) for name, error in errors.items() if isinstance(error, DataError)}
+    failed = {name: error for name, error in errors.items() if name not in refused}
+    if failed:
+        name, error = next(iter(failed.items()))
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        kind = StorageError if isinstance(error, StorageError) else SarpipeError
+        raise kind(
+            f"store {name} failed: {_said(error)}{more}",
+            f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",
+        ) from error
+    if not receipts:
+        reasons = list(refused.values())
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        raise DataError(f"none of {len(steps)} stores could be used: {reasons[0]}{more}")
+    return [receipts[step.name] for step in steps if step.name in receipts], dict(sorted(refused.items()))
+
+
+def plan(settings: Settings, stage: str, source: str | None, *, force: bool = False) -> list[Step]:
+    """What a stage (or ``run``: all of them) would do, without doing it."""
+    if stage == "preprocess" and source is not None:
+        return plan_preprocess(settings, source, force=force)
+    if stage != "run" or source is None:
+        return [_plan_later(settings, current_set(settings), stage, force=force)]
+    stores = plan_preprocess(settings, source, force=force)
+    if all(step.done for step in stores):
+        return stores + _plan_chain(settings, current_set(settings), force=force)
+    return stores + [waiting(later, settings.train.preset, "preprocess") for later in STAGES[1:]]
+
+
+def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The one JSON object of a run.
+
+    Args:
+        settings: Of the run.
+        results: ``preprocess`` to `Preprocessed`, other stages to their receipts; only those that ran.
+    """
+    summary: dict[str, Any] = {"status": "completed"}
+    if "preprocess" in results:
+        summary |= _summarise_places(settings, results)
+    summary["stages"] = {
+        stage: "computed" if result["computed"] else "reused"
+        for stage, result in results.items()
+        if stage != "preprocess"
+    }
+    summary["outputs"] = _outputs(settings, results)
+    if "evaluate" in results:
+        summary["claims"] = results["evaluate"]["claims"]
+    summary["seconds"] = {stage: result["seconds"] for stage, result in results.items()}
+    return summary
+
+
+def _plan_later(settings: Settings, cube_set: Artefact, stage: str, *, force: bool) -> Step:
+    if stage == "train":
+        return plan_train(settings, cube_set, force=force)
+    model = find_model(settings, cube_set)
+    if stage == "embed":
+        return plan_embed(settings, cube_set, model, force=force)
+    embeddings = find_embeddings(settings, cube_set, model)
+    if stage == "evaluate":
+        return plan_evaluate(settings, cube_set, model, embeddings, force=force)
+    evaluation = find_evaluation(settings, cube_set, model, embeddings)
+    return plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
+
+
+def _plan_chain(settings: Settings, cube_set: Artefact, *, force: bool) -> list[Step]:
+    """The later stages as far as their keys are known: a key needs the bytes of what comes before."""
+    steps: list[Step] = []
+    for stage in STAGES[1:]:
+        if steps and not steps[-1].done:
+            steps.append(waiting(stage, settings.train.preset, steps[-1].stage))
+        else:
+            steps.append(_plan_later(settings, cube_set, stage, force=force))
+    return steps
+
+
+def _summarise_places(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    done = results["preprocess"]
+    units, cube_set = done["units"], done["cube_set"]
+    places = {"in": cube_set["places_in"], "quarantined": cube_set["places_quarantined"]}
+    if "embed" in results:
+        places["embedded"] = results["embed"]["places"]
+    computed = sum(unit["computed"] for unit in units)
+    named = read_quarantine(open_verified(Path(cube_set["folder"])))
+    return {
+        "places": places,
+        "units": {
+            "total": len(units) + len(done["refused"]),
+            "computed": computed,
+            "reused": len(units) - computed,
+            "refused": len(done["refused"]),
+        },
+        "quarantine": named.to_dict("records"),
+    }
+
+
+def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    outputs: dict[str, str] = {}
+    if "preprocess" in results:
+        outputs["cubes"] = results["preprocess"]["cube_set"]["folder"]
+        outputs["quarantine"] = str(quarantine_path(settings))
+    names = {
+        "train": {"model": ""},
+        "embed": {f"embeddings_{kind}": f"embeddings.{kind}" for kind in ("parquet", "csv", "zarr")},
+        "evaluate": {"evaluation": "figures.json"},
+        "report": {"report": "report.html"},
+    }
+    for stage, files in names.items():
+        if stage in results:
+            folder = Path(results[stage]["folder"])
+            outputs |= {name: str(folder / file) for name, file in files.items()}
+    return outputs
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, SarpipeError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,151 @@
+"""Running the plans straight on Dask: no server, no waiting for one. The flows run the same plans through Prefect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from distributed import as_completed
+
+from sarpipe.cluster import available_cores, dask_session
+from sarpipe.errors import DataError, StorageError
+from sarpipe.settings import Settings
+from sarpipe.stages.chain import (
+    Preprocessed,
+    find_cubes,
+    find_embeddings,
+    find_evaluation,
+    find_model,
+    settle,
+)
+from sarpipe.stages.cube_set import collect_cubes
+from sarpipe.stages.embed import make_embeddings, plan_embed
+from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
+from sarpipe.stages.preprocess import StoreReceipt, make_store, plan_preprocess, unit_receipt
+from sarpipe.stages.report import make_report, plan_report
+from sarpipe.stages.step import Step
+from sarpipe.stages.train import make_model, plan_train
+from sarpipe.storage import Artefact
+
+OnProgress = Callable[[str, int, int, str], None]
+"""Called with the stage, how much is done, of how much, and a note."""
+
+
+def run(settings: Settings, source: str, on_progress: OnProgress, *, force: bool = False) -> dict[str, Any]:
+    """All stages; the result of each by its name, for `sarpipe.stages.chain.summarise`.
+
+    Raises:
+        SarpipeError: As the stages do.
+    """
+    results: dict[str, Any] = {"preprocess": preprocess(settings, source, on_progress, force=force)}
+    folder = results["preprocess"]["cube_set"]["folder"]
+    for stage in LATER:
+        results[stage] = later(stage, settings, on_progress, cubes=folder, force=force)
+    return results
+
+
+def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, force: bool = False) -> Preprocessed:
+    """Stage preprocess: all stores that can be used, side by side."""
+    started = time.monotonic()
+    steps = plan_preprocess(settings, source, force=force)
+    receipts = {step.name: unit_receipt(step) for step in steps if step.done}
+    on_progress("preprocess", len(receipts), len(steps), f"{len(receipts)} stores were done before")
+    errors: dict[str, BaseException] = {step.name: DataError(step.why) for step in steps if step.state == "refused"}
+    todo = [step for step in steps if step.name not in receipts and step.name not in errors]
+    if todo:
+        _on_dask(
+            settings,
+            todo,
+            receipts,
+            errors,
+            lambda name: on_progress("preprocess", len(receipts) + len(errors), len(steps), name),
+        )
+    units, refused = settle(steps, receipts, errors)
+    cube_set = collect_cubes(settings, units, refused)
+    return {"units": units, "refused": refused, "cube_set": cube_set, "seconds": round(time.monotonic() - started, 2)}
+
+
+def later(
+    stage: str, settings: Settings, on_progress: OnProgress, *, cubes: str | None = None, force: bool = False
+) -> Mapping[str, Any]:
+    """One of the stages after preprocess, on the cubes that were made last (or on the set at ``cubes``).
+
+    Raises:
+        UsageError: A stage before it has not run.
+    """
+    return LATER[stage](settings, find_cubes(settings, cubes), on_progress, force)
+
+
+def _on_dask(
+    settings: Settings,
+    steps: Sequence[Step],
+    receipts: dict[str, StoreReceipt],
+    errors: dict[str, BaseException],
+    on_store: Callable[[str], None],
+) -> None:
+    """Make the units of ``steps`` on workers; how each ended goes to ``receipts`` or ``errors``."""
+    with dask_session(workers=_workers(settings, len(steps)), address=settings.dask) as client:
+        names = {
+            client.submit(make_store, step, settings, pure=False, key=f"{step.name}-{step.key[:12]}"): step.name
+            for step in steps
+        }
+        for future in as_completed(names):
+            error = future.exception()
+            if error is None:
+                receipts[names[future]] = future.result()
+            else:
+                errors[names[future]] = error
+            on_store(names[future])
+            future.release()
+            if isinstance(error, StorageError):
+                # The disk is full or cannot be written: no other store will fare better.
+                break
+
+
+def _workers(settings: Settings, units: int) -> int:
+    return min(settings.workers or available_cores(), units)
+
+
+def _train(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
+    return make_model(
+        plan_train(settings, cube_set, force=force),
+        settings,
+        cube_set,
+        lambda step, steps, loss: on_progress("train", step, steps, f"loss {loss:.3f}"),
+    )
+
+
+def _embed(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
+    model = find_model(settings, cube_set)
+    return make_embeddings(
+        plan_embed(settings, cube_set, model, force=force),
+        settings,
+        cube_set,
+        model,
+        lambda done, total: on_progress("embed", done, total, "places"),
+    )
+
+
+def _evaluate(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
+    model = find_model(settings, cube_set)
+    embeddings = find_embeddings(settings, cube_set, model)
+    step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
+    return make_evaluation(step, settings, cube_set, model, lambda what: on_progress("evaluate", 0, 0, what))
+
+
+def _report(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
+    model = find_model(settings, cube_set)
+    embeddings = find_embeddings(settings, cube_set, model)
+    evaluation = find_evaluation(settings, cube_set, model, embeddings)
+    step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
+    on_progress("report", 0, 1, "writing the page")
+    return make_report(step, cube_set, model, embeddings, evaluation)
+
+
+LATER: dict[str, Callable[[Settings, Artefact, OnProgress, bool], Mapping[str, Any]]] = {
+    "train": _train,
+    "embed": _embed,
+    "evaluate": _evaluate,
+    "report": _report,
+}

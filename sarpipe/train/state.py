@@ -1,0 +1,77 @@
+"""All that a training run changes from step to step."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from sarpipe.model.encoder import Encoder
+from sarpipe.ssl.simclr import SimClr
+
+ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class State:
+    """A run between two steps.
+
+    Attributes:
+        objective: Encoder and head, as they are trained.
+        average: The running mean of the encoder, or None.
+        optimiser: With the moments of every parameter.
+        step: How many steps are done.
+        losses: One a step.
+        monitors: One row an epoch: the values of `sarpipe.train.monitor.MONITORS`.
+    """
+
+    objective: SimClr
+    average: Encoder | None
+    optimiser: AdamW
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    monitors: list[list[float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, objective: SimClr, *, weight_decay: float, ema: bool) -> State:
+        """The state before the first step, on the device where the objective is."""
+        average = copy.deepcopy(objective.encoder).requires_grad_(False) if ema else None
+        return cls(objective, average, _adamw(objective, weight_decay))
+
+    def average_in(self, decay: float) -> None:
+        """Let the running mean follow the encoder: weights and BatchNorm statistics alike."""
+        if self.average is None:
+            return
+        with torch.no_grad():
+            current = self.objective.encoder.state_dict()
+            for name, mean in self.average.state_dict().items():
+                if mean.is_floating_point():
+                    mean.lerp_(current[name], 1 - decay)
+                else:
+                    mean.copy_(current[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state by name: the live ones, not copies."""
+        found = {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        if self.average is not None:
+            found |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for name, parameter in self.objective.named_parameters():
+            moments = self.optimiser.state[parameter]
+            found |= {f"adam.{name}.{key}": moments[key] for key in ADAM_STATE}
+        return found
+
+
+def _adamw(objective: SimClr, weight_decay: float) -> AdamW:
+    """AdamW whose moments exist from the start, so that a checkpoint can be read into them as they lie in memory."""
+    decayed = [parameter for parameter in objective.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in objective.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = AdamW(groups, fused=True)
+    for parameter in objective.parameters():
+        step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        moments = (step, torch.zeros_like(parameter), torch.zeros_like(parameter))
+        optimiser.state[parameter] = dict(zip(ADAM_STATE, moments, strict=True))
+    return optimiser

@@ -1,0 +1,48 @@
+"""Stores to cubes: one task a store, computed on Dask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from sarpipe.cluster import compute
+from sarpipe.settings import Settings
+from sarpipe.stages.cube_set import SetReceipt, collect_cubes
+from sarpipe.stages.preprocess import StoreReceipt, make_store, unit_receipt
+from sarpipe.stages.step import Step
+from sarpipe.tasks.policy import OPTIONS
+
+TIMEOUT_SECONDS = 1800
+"""A store takes seconds. The wait on Dask is cut off by itself: Prefect cannot interrupt a task in a thread."""
+
+
+@task(**OPTIONS, task_run_name="preprocess {step.name}", tags=["preprocess"])
+def preprocess_store(step: Step, settings: Settings) -> StoreReceipt:
+    """Make the unit of one store on a Dask worker, unless the plan has found it whole."""
+    receipt = unit_receipt(step) if step.done else compute(make_store, step, settings, timeout=TIMEOUT_SECONDS)
+    get_run_logger().info(
+        "%s: %d cubes, %d places in quarantine, %.1f s (%s)",
+        step.name,
+        receipt["places"],
+        receipt["quarantined"],
+        receipt["seconds"],
+        "computed" if receipt["computed"] else "was there",
+    )
+    return receipt
+
+
+@task(
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=OPTIONS["retry_condition_fn"],
+    timeout_seconds=TIMEOUT_SECONDS,
+    persist_result=True,
+    result_serializer="json",
+    task_run_name="collect cubes",
+    tags=["preprocess"],
+)
+def collect(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
+    """Make the set of all places. Not cached by Prefect: it also notes which set is the current one."""
+    return collect_cubes(settings, units, refused)

@@ -1,0 +1,28 @@
+"""Cubes to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+
+from sarpipe.settings import Settings
+from sarpipe.stages.step import Step
+from sarpipe.stages.train import ModelReceipt, make_model
+from sarpipe.storage import open_verified
+from sarpipe.tasks.policy import OPTIONS
+from sarpipe.tasks.watch import Watch
+
+TIMEOUT_SECONDS = 48 * 3600
+
+
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="train {step.name}", tags=["train"])
+def train_encoder(step: Step, settings: Settings, cube_set: str) -> ModelReceipt:
+    """Train; a retry goes on from the last checkpoint."""
+    watch = Watch("train-progress", f"Training, preset {step.name}")
+    return make_model(
+        step,
+        settings,
+        open_verified(Path(cube_set)),
+        lambda done, total, loss: watch.show(done, total, f"loss {loss:.3f}"),
+    )
