@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from sarpipe import __version__
 from sarpipe.errors import SarpipeError
@@ -75,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n  '{self.prog} --help' shows the options, with examples\n")
+
+
 def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:
     print(f"sarpipe: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
     if options.json:
@@ -83,7 +88,7 @@ def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sarpipe",
         description="Sentinel-1 SAR datacubes to 1024-D embeddings, and a report of how good they are.",
         epilog="examples:\n  sarpipe simulate stores\n  sarpipe run stores\n  sarpipe run --help\n\n" + _EXIT_CODES,

@@ -31,16 +31,18 @@ class Console:
         self._stages: dict[str, TaskID] = {}
 
     def __enter__(self) -> Console:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._stages:
+            self._bars.stop()
 
     def progress(self, stage: str, done: int, total: int, note: str) -> None:
         """Show how far a stage is; a ``total`` of 0 means that it cannot be said."""
+        # Started with the first bar: a display without any leaves an empty line.
+        self._bars.start()
         if stage not in self._stages:
             self._stages[stage] = self._bars.add_task(stage, total=total or None, note="")
         self._bars.update(self._stages[stage], completed=done, total=total or None, note=note)
@@ -76,7 +78,7 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         embedded = f", {places['embedded']} embedded" if "embedded" in places else ""
         lines.append(f"places: {places['in']} read{embedded}, {places['quarantined']} quarantined")
         lines.append(
-            f"units:  {units['total']} stores, {units['computed']} computed, {units['reused']} reused, "
+            f"units:  {units['total']} in all, {units['computed']} computed, {units['reused']} reused, "
             f"{units['refused']} refused"
         )
     if summary["stages"]:

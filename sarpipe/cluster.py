@@ -43,7 +43,8 @@ def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address=None,
-                silence_logs=logging.ERROR,
+                # What goes wrong on a worker comes back with its result; its log only adds noise at the end.
+                silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):

@@ -138,22 +138,26 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
 
 def _build(tree: dict[str, Any]) -> Settings:
     tree = dict(tree)
+    section = ""
     try:
         if isinstance(tree.get("recipe"), dict):
             tree["recipe"] = {"name": "sar", **tree["recipe"]}
         if isinstance(tree.get("train"), dict):
+            section = "train."
             fields = dict(tree["train"])
             tree["train"] = TrainSettings.of_preset(fields.pop("preset", "sar"), **fields)
+        section = ""
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise UsageError(
-            _first_problem(error), "'sarpipe run --help' names the settings, docs/concepts.md explains them"
+            f"setting {section}{_first_problem(error)}", "docs/concepts.md names the settings and their ranges"
         ) from error
 
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"]) or error.title
-    found = problem.get("input")
+    where = ".".join(str(part) for part in problem["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"setting {where} cannot be {found!r}: {problem['msg']}{more}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where} does not exist{more}"
+    return f"{where} cannot be {problem.get('input')!r}: {problem['msg']}{more}"

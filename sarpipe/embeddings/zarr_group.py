@@ -18,7 +18,7 @@ from sarpipe.embeddings.table import LISTS, NUMBERS, Embeddings
 _CHUNK = 1024
 """Places in a chunk: 4 MiB of vectors."""
 
-_ATTRIBUTES: dict[str, dict[str, str]] = {
+_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north"},
     "longitude": {"standard_name": "longitude", "units": "degrees_east"},
     "crs": {"long_name": "EPSG code of the bounds, 0 unknown"},

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
+FEWEST_CLUSTERS = 10
+"""With fewer, a bootstrap of clusters has too few to draw from (Cameron, Gelbach and Miller 2008)."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,15 @@ class Estimate:
 def resamples(groups: NDArray[np.intp], seed: tuple[int, ...]) -> NDArray[np.float64]:
     """How often each place is in each bootstrap resample: ``float64 [R, N]``.
 
-    Whole groups are drawn, as places beside each other are not independent.
+    Whole groups are drawn, as places beside each other are not independent; single places where there are fewer than
+    `FEWEST_CLUSTERS` groups.
 
     Args:
         groups: The group of each place ``[N]``.
         seed: Same seed and groups, same resamples.
     """
     names, members = np.unique(groups, return_inverse=True)
+    if len(names) < FEWEST_CLUSTERS:
+        names = members = np.arange(len(groups))
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     return draws[:, members].astype(np.float64)

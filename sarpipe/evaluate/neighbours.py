@@ -8,18 +8,21 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+CLUSTER_KM = 5.0
+"""Places so near are kept in one fold: a place is 2.64 km wide, and the ground goes on beyond it."""
 _EARTH_KM = 6371.0088
 
 
 def clusters(
-    latitude: NDArray[np.float64], longitude: NDArray[np.float64], radius_km: float
+    latitude: NDArray[np.float64], longitude: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Group places that are neighbours, or neighbours of neighbours.
+    """Group places that are neighbours (at most 5 km apart), or neighbours of neighbours.
+
+    A place at an unknown position has none.
 
     Args:
         latitude: ``[N]`` degrees, NaN unknown.
         longitude: ``[N]`` degrees, NaN unknown.
-        radius_km: Two places at most so far apart are neighbours. A place at an unknown position has none.
 
     Returns:
         The number of each place's cluster ``[N]``, and whether it has a neighbour ``[N]``.
@@ -29,7 +32,7 @@ def clusters(
     points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
     pairs = np.empty((0, 2), np.intp)
     if len(known):
-        pairs = known[KDTree(points).query_pairs(2 * np.sin(radius_km / _EARTH_KM / 2), output_type="ndarray")]
+        pairs = known[KDTree(points).query_pairs(2 * np.sin(CLUSTER_KM / _EARTH_KM / 2), output_type="ndarray")]
     n = len(latitude)
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     labels = connected_components(graph, directed=False)[1].astype(np.intp)

@@ -82,7 +82,8 @@ def _penalties(
         test = fold == number
         path = _ridge(vectors[~test], targets[~test], vectors[test])
         error += np.square(path - targets[test]).sum(axis=1)
-    return error.argmin(axis=0)
+    best: NDArray[np.intp] = error.argmin(axis=0)
+    return best
 
 
 def _ridge(
@@ -102,4 +103,5 @@ def _ridge(
         gram, right, left = x.T @ x, x.T @ y, x_test
     eigenvalues, vectors = np.linalg.eigh(gram)
     shrunk = (vectors.T @ right) / (np.maximum(eigenvalues, 0)[:, None] + PENALTIES[:, None, None])
-    return centre + (left @ vectors) @ shrunk
+    path: NDArray[np.float64] = centre + (left @ vectors) @ shrunk
+    return path

@@ -17,6 +17,10 @@ _SMOOTHING = 25
 """The smoothed line is a centred mean over one such part of all steps."""
 
 
+_MOST_RULES = 50
+"""Beyond so many epochs their first steps are not marked."""
+
+
 def training_section(losses: pd.DataFrame, monitors: pd.DataFrame | None) -> Html:
     """The loss curve, the learning rate, and one small chart for each monitor.
 
@@ -41,17 +45,21 @@ def loss_png(losses: pd.DataFrame) -> bytes:
 def _loss_chart(losses: pd.DataFrame) -> Html:
     first, last = float(losses["loss"].iloc[0]), float(losses["loss"].iloc[-1])
     epochs = losses["epoch"].nunique()
-    said = f"Training loss from {number(first)} to {number(last)} over {len(losses):,} steps in {epochs} epochs."
-    band = "the band spans the losses of neighbouring steps" if len(losses) > _BINS else "the thin line is each step"
-    caption = Html(
-        f"{said} The thick line is a centred mean over {_window(len(losses))} steps; {band}; "
-        "vertical rules mark the first step of an epoch."
-    )
-    return captioned(inline_svg(_loss_figure(losses), "loss", said), caption)
+    said = f"Training loss from {number(first)} to {number(last)} over {len(losses):,} steps"
+    said += f" in {epochs} epochs." if epochs > 1 else "."
+    window = _window(len(losses))
+    if window > 1:
+        thin = (
+            "the band spans the losses of neighbouring steps" if len(losses) > _BINS else "the thin line is each step"
+        )
+        said += f" The thick line is a centred mean over {window} steps; {thin}."
+    if 1 < epochs <= _MOST_RULES:
+        said += " Vertical rules mark the first step of an epoch."
+    return captioned(inline_svg(_loss_figure(losses), "loss", said), text(said))
 
 
 def _rate_chart(losses: pd.DataFrame) -> Html:
-    figure, axes = new_axes(440, 300, "step", "learning rate")
+    figure, axes = new_axes(400, 270, "step", "learning rate")
     kept = losses.iloc[:: max(1, len(losses) // _BINS)]
     axes.plot(kept["step"], kept["learning_rate"], color=WARM, linewidth=1.8)
     axes.set_ylim(bottom=0)
@@ -62,7 +70,7 @@ def _rate_chart(losses: pd.DataFrame) -> Html:
 
 
 def _loss_figure(losses: pd.DataFrame) -> Figure:
-    figure, axes = new_axes(440, 300, "step", "training loss")
+    figure, axes = new_axes(400, 270, "step", "training loss")
     finite = losses[np.isfinite(losses["loss"].astype(float))]
     if finite.empty:
         axes.text(0.5, 0.5, "no steps", transform=axes.transAxes, ha="center", color=INK)
@@ -80,7 +88,7 @@ def _loss_figure(losses: pd.DataFrame) -> Figure:
 def _mark_epochs(axes: Axes, losses: pd.DataFrame) -> None:
     starts = losses.groupby("epoch")["step"].min()
     axes.grid(visible=False, axis="x")
-    if 1 < len(starts) <= 50:
+    if 1 < len(starts) <= _MOST_RULES:
         for step in starts.iloc[1:]:
             axes.axvline(step, color=RULE, linewidth=0.8)
 

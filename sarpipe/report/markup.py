@@ -72,7 +72,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Html]], css
     body = "\n".join(_row(cells) for cells in rows)
     return Html(
         f'<div class="scroll" role="region" aria-label="{text(caption)}" tabindex="0">\n'
-        f'<table class="{css}"><caption>{text(caption)}</caption>\n'
+        f'<table class="{css}"><caption><span>{text(caption)}</span></caption>\n'
         f"<thead><tr>{columns}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 

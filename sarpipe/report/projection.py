@@ -100,10 +100,10 @@ def dominant_class(places: CubeSet) -> pd.Series | None:
 
 def mean_vv(places: CubeSet) -> NDArray[np.float64]:
     """Mean of channel ``mean_vv`` over the pixels with data, dB, ``[N]``; NaN where a place has none."""
-    channel = places.cubes[:, CHANNELS.index("mean_vv")].astype(np.float64)
+    channel = places.cubes[:, CHANNELS.index("mean_vv")]
     valid = np.isfinite(channel)
     count = valid.sum(axis=(1, 2))
-    total = np.where(valid, channel, 0).sum(axis=(1, 2))
+    total = channel.sum(axis=(1, 2), dtype=np.float64, where=valid)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
@@ -122,7 +122,7 @@ def _latitudes(places: CubeSet) -> NDArray[np.float64]:
 
 
 def _class_view(points: NDArray[np.float64], shares: NDArray[np.float64], classes: pd.Series) -> Html:
-    figure, axes = new_axes(440, 400, _axis_label(1, shares), _axis_label(2, shares))
+    figure, axes = new_axes(400, 380, _axis_label(1, shares), _axis_label(2, shares))
     counts = classes.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
     shown = list(counts.index[:_MAX_CLASSES])
     for name, colour, marker in zip(shown, PALETTE, MARKERS, strict=False):
@@ -134,6 +134,8 @@ def _class_view(points: NDArray[np.float64], shares: NDArray[np.float64], classe
     legend = figure.legend(
         loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, fontsize=10, handletextpad=0.1
     )
+    for handle in legend.legend_handles:
+        handle.set_sizes([30])  # type: ignore[union-attr]
     for label in legend.get_texts():
         label.set_parse_math(False)
     said = f"The {len(points):,} embeddings by their dominant land-cover class, with the number of places of each."
@@ -146,7 +148,7 @@ def _value_view(
     known = np.isfinite(values)
     if known.sum() < _FEWEST:
         return Html("")
-    figure, axes = new_axes(440, 400, _axis_label(1, shares), _axis_label(2, shares))
+    figure, axes = new_axes(400, 380, _axis_label(1, shares), _axis_label(2, shares))
     if not known.all():
         _scatter(axes, points[~known], len(points), color=INK, marker="x")
     drawn = _scatter(axes, points[known], len(points), c=values[known], cmap="plasma", marker="o")

@@ -57,7 +57,7 @@ def headline(figures: Figures, places: Html, places_beside: Html) -> Html:
         ("Places embedded", places, places_beside),
         ("Linear probe, mean R²", number(_value(figures, OWN, _MEAN_R2)), _beside(figures, _MEAN_R2, 2)),
         ("Retrieval, recall@1", number(_value(figures, OWN, _RECALL)), _beside(figures, _RECALL, 2)),
-        ("RankMe", number(rank, 0), Html(of + _beside(figures, ("rankme",), 0))),
+        ("RankMe", number(rank, 1), Html(of + _beside(figures, ("rankme",), 1))),
     ]
     return Html(f'<dl class="headline">{join(_tile(*tile) for tile in tiles)}</dl>')
 
@@ -65,7 +65,7 @@ def headline(figures: Figures, places: Html, places_beside: Html) -> Html:
 def claims_section(figures: Figures) -> Html:
     """What may be said of the embeddings, in the words of the evaluation: also where they lose."""
     claims = bullets(figures.get("claims") or [], "claims")
-    return section("claims", "What the figures say", claims or paragraph(text("Nothing was measured to speak of.")))
+    return section("claims", "What the figures say", claims or paragraph(text("No claim: nothing was measured.")))
 
 
 def quality_section(figures: Figures) -> Html:
@@ -94,11 +94,13 @@ def _tile(label: str, value: Html, beside: Html) -> Html:
 
 
 def _beside(figures: Figures, path: Sequence[str], digits: int) -> Html:
-    """``beside 0.41 random weights, 0.52 band statistics``; nothing where no baseline was measured."""
+    """``beside 0.41 random weights, 0.52 band statistics``."""
+    if not is_measured(_value(figures, OWN, path)):
+        return Html("")
     others = [name for name in figures.get("methods") or {} if name != OWN]
     known = [(name, _value(figures, name, path)) for name in others]
     words = [f"{number(value, digits)} {_name(name)}" for name, value in known if is_measured(value)]
-    return Html("beside " + ", ".join(words)) if words else Html("")
+    return Html("beside " + ", ".join(words) if words else "no baseline was measured")
 
 
 def _measures_table(figures: Figures) -> Html:
@@ -157,7 +159,7 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Html]:
 
 
 def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
-    figure, axes = new_axes(520, 60 + 22 * len(differences), "sarpipe minus baseline", "")
+    figure, axes = new_axes(400, 50 + 34 * len(differences), "sarpipe minus baseline", "")
     axes.axvline(0, color=INK, linewidth=1)
     axes.grid(visible=False, axis="y")
     for place, one in enumerate(differences):
@@ -167,7 +169,8 @@ def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
         if interval(one["interval"]):
             axes.plot(one["interval"], [place, place], color=colour, linewidth=2)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    axes.set_yticks(range(len(differences)), [_compared(one) for one in differences], parse_math=False)
+    labels = [_compared(one).replace(" against ", "\nagainst ") for one in differences]
+    axes.set_yticks(range(len(differences)), labels, parse_math=False)
     said = f"{len(differences)} paired differences with their intervals, beside a line at 0."
     return inline_svg(figure, "differences", said)
 

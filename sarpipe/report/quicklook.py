@@ -73,16 +73,13 @@ def quicklook_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
     components, _ = principal_components(vectors, 8)
     rows = farthest_places(components, SHOWN)
     scales = channel_scales(places.cubes[rows])
-    how = (
-        f"All {len(rows)} places."
-        if len(rows) == len(places.ids)
-        else f"{len(rows)} of {len(places.ids):,} places, chosen to lie far apart among the embeddings: "
-        "they show the range, not the average."
-    )
+    how = f"Shown: {len(rows)} of {len(places.ids):,} {'place' if len(places.ids) == 1 else 'places'}"
+    if len(rows) < len(places.ids):
+        how += ", chosen to lie far apart among the embeddings: they show the range, not the average"
     return section(
         "quicklook",
         "Quicklook of the cubes",
-        paragraph(text(f"{how} Each picture is {CUBE_SIZE} by {CUBE_SIZE} pixels and 2.64 km wide.")),
+        paragraph(text(f"{how}. Each picture is {CUBE_SIZE} by {CUBE_SIZE} pixels and 2.64 km wide.")),
         _legend(scales),
         *(_place(places, row, scales) for row in rows),
     )
@@ -160,9 +157,10 @@ def _place(places: CubeSet, row: int, scales: Sequence[Scale]) -> Html:
         )
         for channel, image, scale in zip(CHANNELS, places.cubes[row], scales, strict=True)
     )
-    where_and_when = " · ".join([_position(places.index.iloc[row]), _acquisitions(places.index.iloc[row])])
+    record = places.index.iloc[row]
+    facts = join((Html(f"<span>{text(fact)}</span>") for fact in (_position(record), *_acquisitions(record))), " · ")
     return Html(
-        f'<article class="place"><h3>{identity}</h3>\n{paragraph(text(where_and_when), "note")}\n'
+        f'<article class="place"><h3>{identity}</h3>\n{paragraph(facts, "note")}\n'
         f'<div class="channels">{pictures}</div></article>'
     )
 
@@ -173,14 +171,15 @@ def _position(record: pd.Series) -> str:
     return f"latitude {record['latitude']:.4f}, longitude {record['longitude']:.4f}".replace("-", "−")
 
 
-def _acquisitions(record: pd.Series) -> str:
-    pairs = zip(record["dates"], record["orbit_passes"], strict=True)
-    return ", ".join(f"{_day(date)} {orbit}" for date, orbit in pairs)
+def _acquisitions(record: pd.Series) -> list[str]:
+    known = [_acquisition(*pair) for pair in zip(record["dates"], record["orbit_passes"], strict=True)]
+    return [words or "date not known" for words in known] if any(known) else ["dates and orbits not known"]
 
 
-def _day(date: object) -> str:
+def _acquisition(date: object, orbit: str) -> str:
     stamp = pd.Timestamp(date)  # type: ignore[arg-type]
-    return "date not known" if pd.isna(stamp) else f"{stamp:%Y-%m-%d}"
+    day = [] if pd.isna(stamp) else [f"{stamp:%Y-%m-%d}"]
+    return " ".join(day + ([] if orbit == "unknown" else [orbit]))
 
 
 def _ramp(scale: Scale) -> Html:

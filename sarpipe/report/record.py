@@ -46,7 +46,7 @@ def quarantine_section(quarantine: pd.DataFrame) -> Html:
     """The places that were refused, by name and with the reason; the first `QUARANTINE_ROWS` where they are many."""
     heading = "Quarantine"
     if quarantine.empty:
-        return section("quarantine", heading, paragraph(text("Empty: every place that went in was embedded.")))
+        return section("quarantine", heading, paragraph(text("Empty: no place was refused.")))
     shown = quarantine.head(QUARANTINE_ROWS)
     columns = zip(shown["id"], shown["store"], shown["reason"], strict=True)
     rows = [(_named(place), _named(store), _clipped(reason)) for place, store, reason in columns]

@@ -43,6 +43,8 @@ caption { text-align: left; color: var(--muted); font-size: .875rem; padding: 0 
 th, td { text-align: right; vertical-align: top; padding: .45rem 0 .45rem 1.25rem; border-bottom: 1px solid var(--rule);
   white-space: nowrap; overflow-wrap: normal; }
 th:first-child { text-align: left; padding-left: 0; }
+caption span { display: block; position: sticky; left: 0; width: max-content;
+  max-width: min(100%, calc(100vw - 2rem)); }
 thead th { font-weight: 500; color: var(--muted); font-size: .875rem; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 td .interval { display: block; font-size: .8125rem; }
@@ -52,9 +54,10 @@ td .interval { display: block; font-size: .8125rem; }
 figure { margin: 0; }
 .charts.small { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); margin-top: 1.5rem; }
 .charts + .note { margin-top: 1rem; }
-.chart svg { display: block; width: 100%; max-width: 36rem; height: auto; color: var(--muted); }
+.chart svg { display: block; width: 100%; max-width: 34rem; height: auto; color: var(--muted); }
 .chart svg text { font-family: inherit !important; }
-.chart figcaption { max-width: 36rem; margin-top: .4rem; }
+.chart figcaption { max-width: 34rem; margin-top: .4rem; }
+.place .note span { white-space: nowrap; }
 .channels { display: grid; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: .35rem; }
 .channels img { display: block; width: 100%; height: auto; border-radius: 2px; }
 .channels figcaption { font-size: .75rem; line-height: 1.3; margin-top: .15rem; }
@@ -72,7 +75,12 @@ footer { height: 3rem; }
   .headline { grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem; }
   .headline div { padding: .7rem .8rem; }
   .headline .value { font-size: 1.6rem; }
-  .channels { grid-template-columns: repeat(4, minmax(0, 1fr)); } }
+  .channels { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+  th:first-child { position: sticky; left: 0; background: var(--paper); }
+  tbody th { white-space: normal; min-width: 7rem; }
+  .words thead { display: none; }
+  .words tbody, .words tr, .words th, .words td { display: block; padding: 0; border: 0; }
+  .words tr { padding: .5rem 0; border-bottom: 1px solid var(--rule); } }
 @media print {
   :root { color-scheme: light; --paper: #fff; --raised: #f4f6f7; --ink: #000; --muted: #444; --rule: #ccc;
     --accent: #000; }

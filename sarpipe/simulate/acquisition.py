@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sarpipe.channels import N_DATES
 
@@ -43,6 +42,11 @@ class Acquisition:
     ascending: bool
     incidence: float
 
+    @property
+    def day_of_year(self) -> float:
+        """Days since 1 January of its own year."""
+        return float((self.start - self.start.astype("datetime64[Y]")) / np.timedelta64(86400 * 10**6, "us"))
+
 
 @dataclass(frozen=True)
 class _Track:
@@ -58,7 +62,8 @@ def acquisitions(
 
     Args:
         rng: Where the draws come from.
-        latitude, longitude: Degrees WGS84; within 70 degrees of the equator.
+        latitude: Degrees WGS84, within 70 of the equator.
+        longitude: Degrees WGS84.
         mixed_missions: Whether the first must be of S1B and the last of S1A, so that the order of the product
             ids is not the order of time.
     """
@@ -121,9 +126,3 @@ def _acquire(
 
 def _stamp(moment: np.datetime64) -> str:
     return str(moment.astype("datetime64[s]")).replace("-", "").replace(":", "")
-
-
-def day_of_year(starts: NDArray[np.datetime64]) -> NDArray[np.float64]:
-    """Days since 1 January of each date's own year, in UTC."""
-    years = starts.astype("datetime64[Y]")
-    return (starts - years.astype(starts.dtype)) / np.timedelta64(86400 * 10**6, "us")

@@ -20,8 +20,8 @@ def smooth_noise(rng: np.random.Generator, scale: float) -> NDArray[np.float32]:
     sigma = scale / 2
     step = max(1.0, sigma / 2)
     size = int(np.ceil(PLACE_SIZE / step)) + 2
-    coarse = rng.standard_normal((size, size), dtype=np.float32)
-    coarse = cv2.GaussianBlur(coarse, (0, 0), sigma / step, borderType=cv2.BORDER_WRAP if size > 64 else cv2.BORDER_REFLECT_101)
+    white = rng.standard_normal((size, size), dtype=np.float32)
+    coarse = cv2.GaussianBlur(white, (0, 0), sigma / step, borderType=cv2.BORDER_REFLECT_101)
     span = round(size * step)
     field = cv2.resize(coarse, (span, span), interpolation=cv2.INTER_CUBIC)[:PLACE_SIZE, :PLACE_SIZE]
     return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)

@@ -20,10 +20,10 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {"
 
 
 class Batch(NamedTuple):
-    """Some places on the device.
+    """Some places, on the device but for their keys.
 
     Attributes:
-        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys`.
+        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys`; on the CPU.
         cubes: ``float [B, 12, 64, 64]``, NaN where there is no data.
         frames: ``float [B, 4, 4, 64, 64]``, or None where no view needs them.
         latitude, longitude: ``float64 [B]``, degrees; NaN unknown.

@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sarpipe.channels import CHANNELS
+from sarpipe.channels import CHANNELS, N_DATES
 from sarpipe.ssl.counter import Draw, normal_pairs, stream, uniform
 from sarpipe.ssl.temporal import statistics_of_dates
 from sarpipe.ssl.view_settings import ViewSettings
 
-_MEANS = [CHANNELS.index(name) for name in ("mean_vv", "mean_vh")]
-_DIFFERENCES = [CHANNELS.index(name) for name in ("diff_vv", "diff_vh")]
-_FROM_VH = [name.endswith("_vh") for name in CHANNELS]
+_MEANS = slice(CHANNELS.index("mean_vv"), CHANNELS.index("mean_vh") + 1)
+_DIFFERENCES = slice(CHANNELS.index("diff_vv"), CHANNELS.index("diff_vh") + 1)
+_FROM_VH = torch.tensor([name.endswith("_vh") for name in CHANNELS])
 
 
 def two_views(
     cubes: Tensor, frames: Tensor | None, keys: Tensor, settings: ViewSettings, *, seed: int, epoch: int
 ) -> tuple[Tensor, Tensor]:
-    """Draw two views of each place, on the device where the batch is.
+    """Draw two views of each place, on the device where the cubes are.
 
     Every draw is a function of (seed, epoch, place, view): the views of a place do not depend on the batch that
     it stands in. All channels of a view have the same geometry. A pixel that would take from one without data
@@ -28,7 +28,8 @@ def two_views(
     Args:
         cubes: ``float [B, 12, 64, 64]``, NaN where there is no data.
         frames: ``float [B, 4, 4, 64, 64]``, for views of some of the dates; None: all views are of all dates.
-        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys` of the ids.
+        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys` of the ids. On the CPU: what to do with which place is
+            drawn there, so that the work can be done for these places alone and a GPU is never waited for.
         settings: How.
         seed: The run's.
         epoch: Which pass over the places.
@@ -41,31 +42,38 @@ def two_views(
         def draws(draw: Draw) -> Tensor:
             return stream(keys, draw, seed=seed, epoch=epoch, view=number)
 
-        x = _some_dates(cubes, frames, draws(Draw.DATES), settings)
+        x = cubes.to(torch.float32, copy=True)
+        if frames is not None:
+            _take_some_dates(x, frames, draws(Draw.DATES), settings)
         x = _geometry(x, draws(Draw.CROP), draws(Draw.SYMMETRY), settings)
-        x = _blurred(x, draws(Draw.BLUR), settings.blur[number])
-        x = _speckled(x, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings)
-        x = _offset(x, draws(Draw.OFFSET), settings)
-        return _one_polarisation(x, draws(Draw.POLARISATION), settings)
+        _blur(x, draws(Draw.BLUR), settings.blur[number])
+        _add_speckle(x, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings)
+        _add_offset(x, draws(Draw.OFFSET), settings)
+        _drop_polarisation(x, draws(Draw.POLARISATION), settings)
+        return x
 
     return view(0), view(1)
 
 
-def _some_dates(cubes: Tensor, frames: Tensor | None, streams: Tensor, settings: ViewSettings) -> Tensor:
-    """A new ``float32`` tensor: the cubes, or where the draw says so the statistics of 2 to 4 of the dates."""
-    whole = cubes.to(torch.float32, copy=True)
-    if frames is None or settings.date_subset == 0:
-        return whole
+def _chosen(numbers: Tensor, probability: float) -> Tensor:
+    """The positions of the places whose number says yes: ``int64 [C]``."""
+    return (numbers < probability).nonzero()[:, 0]
+
+
+def _take_some_dates(x: Tensor, frames: Tensor, streams: Tensor, settings: ViewSettings) -> None:
+    """Put the statistics of 2 to 4 of the dates in the place of the cube, which is of all dates."""
     n_dates = frames.shape[1]
     numbers = uniform(streams, n_dates + 2)
     size = 2 + (numbers[:, 1] * (n_dates - 1)).long()
+    # A view of all dates is the cube itself: its statistics may have been taken before the resampling.
+    rows = _chosen(torch.where(size < n_dates, numbers[:, 0], 1), settings.date_subset)
     # The dates with the smallest numbers: every subset of a size is equally likely.
-    dates = numbers[:, 2:].argsort(1).argsort(1) < size[:, None]
-    part = statistics_of_dates(frames, dates)
+    dates = numbers[rows, 2:].argsort(1).argsort(1) < size[rows, None]
+    there = rows.to(x.device)
+    part = statistics_of_dates(frames[there], dates.to(x.device))
     # Dates that leave a channel without any data (two half-empty ones) make no view.
-    usable = torch.isfinite(part).flatten(2).any(2).all(1)
-    take = (numbers[:, 0] < settings.date_subset) & ~dates.all(1) & usable
-    return torch.where(take[:, None, None, None], part, whole)
+    usable = torch.isfinite(part).flatten(2).any(2).all(1)[:, None, None, None]
+    x[there] = torch.where(usable, part, x[there])
 
 
 def _geometry(x: Tensor, crop: Tensor, symmetry: Tensor, settings: ViewSettings) -> Tensor:
@@ -95,55 +103,51 @@ def _geometry(x: Tensor, crop: Tensor, symmetry: Tensor, settings: ViewSettings)
     source_y = torch.stack(
         [torch.where(turned, along_y, nothing), torch.where(turned, nothing, along_y), centre_y], dim=1
     )
-    grid = functional.affine_grid(torch.stack([source_x, source_y], dim=1), list(x.shape), align_corners=False)
+    source = torch.stack([source_x, source_y], dim=1).to(x.device)
+    grid = functional.affine_grid(source, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _blurred(x: Tensor, streams: Tensor, probability: float) -> Tensor:
+def _blur(x: Tensor, streams: Tensor, probability: float) -> None:
     """A 3 x 3 Gaussian of 0.3 to 1 px. As shifted sums: a convolution's fast algorithms would spread NaN further."""
-    if probability == 0:
-        return x
     on, size = uniform(streams, 2).unbind(1)
-    sigma = 0.3 + 0.7 * size
-    side = torch.exp(-0.5 / sigma.square())
-    side = torch.where(on < probability, side / (1 + 2 * side), 0)[:, None, None, None]
+    rows = _chosen(on, probability)
+    side = torch.exp(-0.5 / (0.3 + 0.7 * size[rows]).square())
+    side = (side / (1 + 2 * side))[:, None, None, None].to(x.device)
+    there = rows.to(x.device)
+    smooth = x[there]
     for axis in (2, 3):
-        padded = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, x.shape[axis] - 1, 1)], axis)
-        both = padded.narrow(axis, 0, x.shape[axis]) + padded.narrow(axis, 2, x.shape[axis])
-        # A place that is not blurred keeps its pixels beside those without data.
-        x = torch.where(side > 0, x * (1 - 2 * side) + both * side, x)
-    return x
+        length = x.shape[axis]
+        padded = torch.cat([smooth.narrow(axis, 0, 1), smooth, smooth.narrow(axis, length - 1, 1)], axis)
+        both = padded.narrow(axis, 0, length) + padded.narrow(axis, 2, length)
+        smooth = smooth * (1 - 2 * side) + both.mul_(side)
+    x[there] = smooth
 
 
-def _speckled(x: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings) -> Tensor:
+def _add_speckle(x: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings) -> None:
     """Noise of sigma dB on each date, as it shows in the mean and in the difference (which are independent).
 
-    At 64 px so many looks are averaged that multiplicative gamma speckle is normal in dB. In place.
+    At 64 px so many looks are averaged that multiplicative gamma speckle is normal in dB.
     """
-    if settings.speckle == 0 or settings.speckle_db == 0:
-        return x
     on, strength = uniform(streams, 2).unbind(1)
-    sigma = torch.where(on < settings.speckle, strength * settings.speckle_db, 0)[:, None, None, None]
-    height, width = x.shape[2:]
-    first, second = normal_pairs(pixel_streams, len(_MEANS) * height * width)
-    shape = (len(x), len(_MEANS), height, width)
-    x[:, _MEANS] += first.view(shape) * (sigma / 2)
-    x[:, _DIFFERENCES] += second.view(shape) * (sigma * 2**0.5)
-    return x
+    rows = _chosen(on, settings.speckle)
+    sigma = (strength[rows] * settings.speckle_db)[:, None, None, None].to(x.device)
+    there = rows.to(x.device)
+    shape = (len(rows), 2, *x.shape[2:])
+    in_mean, in_difference = normal_pairs(pixel_streams[rows].to(x.device), shape[1] * shape[2] * shape[3])
+    x[there, _MEANS] += in_mean.view(shape) * (sigma / N_DATES**0.5)
+    x[there, _DIFFERENCES] += in_difference.view(shape) * (sigma * 2**0.5)
 
 
-def _offset(x: Tensor, streams: Tensor, settings: ViewSettings) -> Tensor:
-    """Shift the mean level of VV and of VH; deviation and difference over time do not know of it. In place."""
-    if settings.db_offset > 0:
-        x[:, _MEANS] += ((2 * uniform(streams, 2) - 1) * settings.db_offset)[:, :, None, None]
-    return x
+def _add_offset(x: Tensor, streams: Tensor, settings: ViewSettings) -> None:
+    """Shift the mean level of VV and of VH; deviation and difference over time do not know of it."""
+    shift = (2 * uniform(streams, 2) - 1) * settings.db_offset
+    x[:, _MEANS] += shift[:, :, None, None].to(x.device)
 
 
-def _one_polarisation(x: Tensor, streams: Tensor, settings: ViewSettings) -> Tensor:
-    """Leave out everything that comes from VV, or everything from VH; never both. In place."""
-    if settings.polarisation_drop == 0:
-        return x
+def _drop_polarisation(x: Tensor, streams: Tensor, settings: ViewSettings) -> None:
+    """Leave out everything that comes from VV, or everything from VH; never both."""
     on, which = uniform(streams, 2).unbind(1)
-    from_vh = torch.tensor(_FROM_VH, device=x.device)
-    dropped = (on < settings.polarisation_drop)[:, None] & (from_vh == (which < 0.5)[:, None])
-    return x.masked_fill_(dropped[:, :, None, None], torch.nan)
+    dropped = (on < settings.polarisation_drop)[:, None] & ((which < 0.5)[:, None] == _FROM_VH)
+    row, channel = dropped.nonzero().unbind(1)
+    x[row.to(x.device), channel.to(x.device)] = torch.nan

@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 
 from sarpipe.errors import DataError, SarpipeError, StorageError
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import SetReceipt, current_set, quarantine_path, read_quarantine
+from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path, read_quarantine
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
-from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess
+from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
@@ -86,8 +86,9 @@ def plan(settings: Settings, stage: str, source: str | None, *, force: bool = Fa
     if stage != "run" or source is None:
         return [_plan_later(settings, current_set(settings), stage, force=force)]
     stores = plan_preprocess(settings, source, force=force)
-    if all(step.done for step in stores):
-        return stores + _plan_chain(settings, current_set(settings), force=force)
+    cube_set = _planned_set(settings, stores)
+    if cube_set is not None:
+        return stores + _plan_chain(settings, cube_set, force=force)
     return stores + [waiting(later, settings.train.preset, "preprocess") for later in STAGES[1:]]
 
 
@@ -111,6 +112,15 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
         summary["claims"] = results["evaluate"]["claims"]
     summary["seconds"] = {stage: result["seconds"] for stage, result in results.items()}
     return summary
+
+
+def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
+    """The set that these stores make, if they and it are there."""
+    if not all(step.done or step.state == "refused" for step in stores):
+        return None
+    units = [unit_receipt(step) for step in stores if step.done]
+    step = plan_set(settings, units, {step.name: step.why for step in stores if not step.done})
+    return open_verified(step.folder) if step.folder and step.done else None
 
 
 def _plan_later(settings: Settings, cube_set: Artefact, stage: str, *, force: bool) -> Step:

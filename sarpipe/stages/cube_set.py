@@ -18,7 +18,7 @@ from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.preprocess.unit import INDEX, QUARANTINE
 from sarpipe.settings import Settings
 from sarpipe.stages.preprocess import StoreReceipt
-from sarpipe.stages.step import Receipt, make, plan_step, receipt
+from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact, digest_json, open_verified
 from sarpipe.storage.durable import write_bytes
 
@@ -36,6 +36,23 @@ class SetReceipt(Receipt):
     stores_refused: int
 
 
+def plan_set(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> Step:
+    """The step that makes the set of all places of these units."""
+    return plan_step(
+        "preprocess",
+        "all stores",
+        settings.cubes_folder,
+        inputs={
+            "units": {unit["name"]: unit["digest"] for unit in units},
+            "folders": [Path(unit["folder"]).name for unit in units],
+            "refused": dict(refused),
+        },
+        settings=settings.recipe.model_dump(mode="json"),
+        code=CODE,
+        label="set",
+    )
+
+
 def collect_cubes(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
     """Make the set of all places of these units, and note it as the current one of the recipe.
 
@@ -50,19 +67,7 @@ def collect_cubes(settings: Settings, units: Sequence[StoreReceipt], refused: Ma
         DataError: No place is left.
     """
     started = time.monotonic()
-    step = plan_step(
-        "preprocess",
-        "all stores",
-        settings.cubes_folder,
-        inputs={
-            "units": {unit["name"]: unit["digest"] for unit in units},
-            "folders": [Path(unit["folder"]).name for unit in units],
-            "refused": dict(refused),
-        },
-        settings=settings.recipe.model_dump(mode="json"),
-        code=CODE,
-        label="set",
-    )
+    step = plan_set(settings, units, refused)
     artefact, computed = make(step, lambda folder: _write_set(folder, settings.cubes_folder, units, refused))
     counts = json.loads(artefact.path("counts.json").read_bytes())
     quarantine = pd.read_parquet(artefact.path("quarantine.parquet"))

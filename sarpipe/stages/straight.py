@@ -90,7 +90,7 @@ def _on_dask(
             client.submit(make_store, step, settings, pure=False, key=f"{step.name}-{step.key[:12]}"): step.name
             for step in steps
         }
-        for future in as_completed(names):
+        for future in as_completed(names, loop=client.loop):
             error = future.exception()
             if error is None:
                 receipts[names[future]] = future.result()

@@ -63,7 +63,7 @@ def commit(folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None])
     """
     # As JSON gives it back: tuples as lists, keys as text.
     meta = json.loads(json.dumps(dict(meta), allow_nan=False))
-    temporary = folder.parent / f".tmp-{folder.name}"
+    temporary = _temporary(folder)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
@@ -137,6 +137,7 @@ def ensure(
         StorageError: The disk is full, or the folder cannot be written to.
     """
     with exclusive(folder):
+        _sweep(folder)
         if not force:
             try:
                 return open_verified(folder), False
@@ -174,13 +175,28 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     """Rename ``temporary`` to ``folder``. A folder that is not empty cannot be renamed over, so what stands
     there steps aside first; a crash in between leaves nothing at ``folder``, which a rerun makes again.
     """
-    aside = folder.parent / f".old-{folder.name}"
+    aside = _aside(folder)
     _remove(aside)
     if folder.is_dir():
         os.rename(folder, aside)
     os.rename(temporary, folder)
     fsync_path(folder.parent)
     _remove(aside)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a maker that was killed left beside the folder."""
+    with storage_errors(folder):
+        _remove(_temporary(folder))
+        _remove(_aside(folder))
+
+
+def _temporary(folder: Path) -> Path:
+    return folder.parent / f".tmp-{folder.name}"
+
+
+def _aside(folder: Path) -> Path:
+    return folder.parent / f".old-{folder.name}"
 
 
 def _remove(folder: Path) -> None:

@@ -183,7 +183,7 @@ def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch
     for group in state.optimiser.param_groups:
         group["lr"] = plan.learning_rate(state.step)
     state.optimiser.zero_grad(set_to_none=True)
-    with _dropout_of(settings, state.step, batch.keys.device):
+    with _dropout_of(settings, state.step, batch.cubes.device):
         outcome: Outcome = state.objective(batch, epoch)
     outcome.loss.backward()  # type: ignore[no-untyped-call]
     if settings.gradient_clip > 0:

@@ -43,9 +43,7 @@ class Places:
         there = positions.to(self.device)
         data = [tensor[positions.to(tensor.device)].to(self.device) for tensor in self._data]
         latitude, longitude = self._coordinates[there].unbind(1)
-        return Batch(
-            self.keys[positions].to(self.device), data[0], data[1] if len(data) > 1 else None, latitude, longitude
-        )
+        return Batch(self.keys[positions], data[0], data[1] if len(data) > 1 else None, latitude, longitude)
 
 
 def _tensor(array: NDArray[np.floating]) -> Tensor:

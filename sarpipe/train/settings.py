@@ -82,7 +82,7 @@ class TrainSettings(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of convolutions and matrix products; auto: bf16 on a GPU, fp32 on a CPU; loss in fp32"
     )
-    views: ViewSettings = Field(ViewSettings(), description="The augmentations")
+    views: ViewSettings = Field(ViewSettings.model_validate({}), description="The augmentations")
 
     @classmethod
     def of_preset(cls, name: str, **overrides: Any) -> TrainSettings:

@@ -1,0 +1,37 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Where packages lie beside an index, if pip was told so.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export DO_NOT_TRACK := 1
+
+.PHONY: demo test lint types clean
+
+demo: .venv/.ready
+	$(BIN)/sarpipe simulate data/demo/stores
+	$(BIN)/sarpipe run data/demo/stores --data data/demo --config data/configs/demo.yaml --prefect
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy follows folders, not setuptools' package-dir: the three layers are shown to it as the one package they make.
+types: .venv/.ready
+	rm -rf build/types && mkdir -p build/types/sarpipe
+	ln -s $(CURDIR)/sarpipe/* $(CURDIR)/flows $(CURDIR)/tasks build/types/sarpipe/
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p sarpipe
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "sarpipe needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build data/demo

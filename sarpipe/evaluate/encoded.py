@@ -1,0 +1,92 @@
+"""The vectors that each method gives to the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sarpipe.cubes import CubeSet
+from sarpipe.errors import DataError
+from sarpipe.evaluate.retrieval import GALLERY_DATES, QUERY_DATES
+from sarpipe.preprocess.temporal import statistics
+
+Encode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Cubes ``[n, 12, 64, 64]`` (NaN where there is no data) to vectors ``[n, D]``, each row from its own cube alone."""
+
+_BATCH = 256
+"""Places of which the cubes of both halves of the dates are in memory at a time: 100 MB."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Vectors of the places that have data in every channel.
+
+    Attributes:
+        places: Rows of the `CubeSet` that have data in every channel.
+        paired: Those of them that have data in every channel from either half of the dates too.
+        whole: For each method the vectors of ``places``, ``[len(places), D]``.
+        query, gallery: For each method the vectors of ``paired``, from dates 0 and 2, and from dates 1 and 3.
+    """
+
+    places: NDArray[np.intp]
+    paired: NDArray[np.intp]
+    whole: Mapping[str, NDArray[np.float32]]
+    query: Mapping[str, NDArray[np.float32]]
+    gallery: Mapping[str, NDArray[np.float32]]
+
+
+def encode_all(cubes: CubeSet, methods: Mapping[str, Encode], progress: Callable[[str], None]) -> Encoded:
+    """Give every method the same cubes.
+
+    Raises:
+        DataError: A method gives numbers that are not finite, or not one vector for each cube.
+    """
+    n = len(cubes.ids)
+    places, paired = [], []
+    parts: dict[str, dict[str, list[NDArray[np.float32]]]] = {
+        view: {name: [] for name in methods} for view in ("whole", "query", "gallery")
+    }
+    for start in range(0, n, _BATCH):
+        rows = np.arange(start, min(start + _BATCH, n))
+        progress(f"encoding places {start + 1} to {rows[-1] + 1} of {n}")
+        images, frames = cubes.cubes[rows], cubes.frames[rows]
+        query, gallery = (statistics(frames[:, list(dates)]) for dates in (QUERY_DATES, GALLERY_DATES))
+        there = _has_data(images)
+        both = there & _has_data(query) & _has_data(gallery)
+        places.append(rows[there])
+        paired.append(rows[both])
+        views = {"whole": (images, there), "query": (query, both), "gallery": (gallery, both)}
+        for view, (batch, kept) in views.items():
+            if kept.any():
+                ids = [cubes.ids[i] for i in rows[kept]]
+                for name, encode in methods.items():
+                    parts[view][name].append(_encode(name, encode, batch[kept], ids))
+    vectors = {view: {name: _join(of) for name, of in by_name.items()} for view, by_name in parts.items()}
+    return Encoded(_rows(places), _rows(paired), vectors["whole"], vectors["query"], vectors["gallery"])
+
+
+def _has_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+    there: NDArray[np.bool_] = np.isfinite(images).any(axis=(2, 3)).all(axis=1)
+    return there
+
+
+def _encode(name: str, encode: Encode, images: NDArray[np.float32], ids: list[str]) -> NDArray[np.float32]:
+    vectors = np.asarray(encode(images))
+    if vectors.ndim != 2 or len(vectors) != len(images):
+        raise DataError(f"{name} gives an array {list(vectors.shape)} for {len(images)} cubes", "Check the encoder")
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        bad = [ids[i] for i in np.flatnonzero(~finite)]
+        raise DataError(f"{name} gives numbers that are not finite for {bad[0]!r} ({len(bad)} in all)", "Train again")
+    return vectors
+
+
+def _join(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def _rows(parts: list[NDArray[np.intp]]) -> NDArray[np.intp]:
+    return np.concatenate(parts) if parts else np.empty(0, np.intp)

@@ -1,0 +1,129 @@
+"""The embedding beside its baselines: same places, same input, same folds, same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sarpipe.cubes import CubeSet
+from sarpipe.evaluate import probe, retrieval
+from sarpipe.evaluate.band_statistics import band_statistics
+from sarpipe.evaluate.claims import LABELS, claims
+from sarpipe.evaluate.encoded import Encode, Encoded, encode_all
+from sarpipe.evaluate.estimate import Estimate, resamples
+from sarpipe.evaluate.neighbours import clusters
+from sarpipe.evaluate.notes import notes
+from sarpipe.evaluate.spectrum import rankme
+from sarpipe.evaluate.targets import Targets, choose_targets
+
+Figures = Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The estimates of one method: R² of each target, and the measures of retrieval; empty where not measured."""
+
+    r2: Figures
+    retrieval: Figures
+
+
+def evaluate(
+    cubes: CubeSet,
+    encode: Encode,
+    encode_random: Encode,
+    *,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Measure an encoder beside the same encoder with random weights and beside band statistics.
+
+    Three things, all of them proxies for use on the ground: RankMe of the vectors; retrieval of the same place from
+    other dates (`sarpipe.evaluate.retrieval`); a nested, geographically blocked linear probe of each column of the
+    truth (`sarpipe.evaluate.probe`), for which at least 30 places must have truth. Intervals are 95 % percentile
+    intervals of 1000 resamples of clusters of neighbouring places, the same for all methods, so that differences
+    are paired. Nothing is raised for few places: what cannot be measured is None, and ``notes`` says why.
+
+    Args:
+        cubes: The places. Those without data in some channel are left out, for all methods.
+        encode: The trained encoder: cubes ``float32 [n, 12, 64, 64]``, NaN where there is no data, to ``[n, D]``.
+        encode_random: The same encoder before training.
+        seed: For folds and resamples.
+        progress: Called with a line of text now and then.
+
+    Returns:
+        JSON-able, without NaN: ``n``, places measured; ``methods``, for ``sarpipe``, ``random_weights`` and
+        ``band_statistics`` each ``dimensions``, ``rankme``, ``retrieval``, ``probe`` and ``mean_r2``; ``differences``,
+        the paired differences of ``mean_r2``, ``r2:<target>``, ``recall_at_1`` and ``mrr`` to each baseline;
+        ``claims``, what these say, in sentences; ``notes``, what limits them.
+
+    Raises:
+        DataError: An encoder gives numbers that are not finite, or not one vector for each cube.
+    """
+    say = progress or (lambda _: None)
+    methods = {"sarpipe": encode, "random_weights": encode_random, "band_statistics": band_statistics}
+    encoded = encode_all(cubes, methods, say)
+    groups, near = clusters(cubes.index["latitude"].to_numpy(np.float64), cubes.index["longitude"].to_numpy(np.float64))
+    ids = [cubes.ids[i] for i in encoded.places]
+    targets = choose_targets(cubes.truth, ids, groups[encoded.places])
+    scores = {}
+    for name in methods:
+        say(f"measuring {LABELS[name]}")
+        scores[name] = _Scores(_probe(encoded, name, targets, seed), _retrieval(encoded, name, groups, seed))
+    found = {name: _method(encoded, name, scores[name]) for name in methods}
+    differences = [
+        {"measure": measure, "baseline": name, "difference": gap.value, "interval": gap.interval}
+        for name in methods
+        if name != "sarpipe"
+        for measure, gap in _differences(scores["sarpipe"], scores[name]).items()
+    ]
+    probed = len(targets.rows) if isinstance(targets, Targets) else 0
+    return {
+        "n": len(encoded.places),
+        "methods": found,
+        "differences": differences,
+        "claims": claims(found, differences, probed, len(encoded.paired)),
+        "notes": notes(cubes, encoded, found, targets, groups, near),
+    }
+
+
+def _probe(encoded: Encoded, name: str, targets: Targets | str, seed: int) -> Figures:
+    if isinstance(targets, str):
+        return {}
+    predicted = probe.predict(encoded.whole[name][targets.rows], targets.values, targets.groups, seed)
+    weights = resamples(targets.groups, (seed, 1))
+    return dict(zip(targets.names, probe.r_squared(targets.values, predicted, weights), strict=True))
+
+
+def _retrieval(encoded: Encoded, name: str, groups: NDArray[np.intp], seed: int) -> Figures:
+    if len(encoded.paired) < 2:
+        return {}
+    ranks = retrieval.ranks(encoded.query[name], encoded.gallery[name])
+    return retrieval.measures(ranks, resamples(groups[encoded.paired], (seed, 2)))
+
+
+def _method(encoded: Encoded, name: str, scores: _Scores) -> dict[str, Any]:
+    found = {measure: estimate.as_json() for measure, estimate in scores.retrieval.items()}
+    r2 = {target: {"r2": estimate.value, "interval": estimate.interval} for target, estimate in scores.r2.items()}
+    return {
+        "dimensions": encoded.whole[name].shape[1],
+        "rankme": rankme(encoded.whole[name]),
+        "retrieval": {**found, "n": len(encoded.paired)} if found else None,
+        "probe": r2 or None,
+        "mean_r2": probe.mean(list(scores.r2.values())).as_json() if r2 else None,
+    }
+
+
+def _differences(ours: _Scores, theirs: _Scores) -> dict[str, Estimate]:
+    gaps = {}
+    if ours.r2:
+        gaps["mean_r2"] = probe.mean(list(ours.r2.values())) - probe.mean(list(theirs.r2.values()))
+    gaps |= {f"r2:{target}": ours.r2[target] - theirs.r2[target] for target in ours.r2}
+    return gaps | {
+        measure: ours.retrieval[measure] - theirs.retrieval[measure]
+        for measure in ("recall_at_1", "mrr")
+        if ours.retrieval
+    }

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sarpipe.embeddings import Embeddings, write_zarr
+
+
+def test_xarray_opens_it_with_everything_in_its_place(tmp_path: Path, embeddings: Embeddings) -> None:
+    write_zarr(tmp_path / "e.zarr", embeddings, {"model": "abc"})
+    data = xarray.open_zarr(tmp_path / "e.zarr", consolidated=True)
+    assert list(data.data_vars) == ["embedding"]
+    assert data["embedding"].dims == ("place", "dimension")
+    np.testing.assert_array_equal(data["embedding"].values, embeddings.vectors)
+    assert data["embedding"].dtype == np.float32
+    assert list(data["id"].values) == list(embeddings.ids)
+    np.testing.assert_array_equal(data["latitude"].values, embeddings.index["latitude"])
+    np.testing.assert_array_equal(data["dates"].values.astype("datetime64[us]"), embeddings.dates())
+    assert data["products"].values[0].tolist() == embeddings.index["products"][0]
+    assert data["relative_orbits"].dims == ("place", "date")
+    assert data.attrs["sarpipe"] == {"model": "abc"}
+
+
+def test_it_is_version_3(tmp_path: Path, embeddings: Embeddings) -> None:
+    write_zarr(tmp_path / "e.zarr", embeddings, {})
+    group = zarr.open_group(tmp_path / "e.zarr", mode="r")
+    assert group.metadata.zarr_format == 3
+    assert group.metadata.consolidated_metadata is not None
+
+
+@settings(max_examples=5, deadline=None)
+@given(count=st.integers(0, 5))
+def test_the_bytes_depend_on_the_table_alone(
+    tmp_path_factory: pytest.TempPathFactory, make_embeddings: Callable[..., Embeddings], count: int
+) -> None:
+    folder = tmp_path_factory.mktemp("zarr")
+    table = make_embeddings([(f"p{i}", float(i), 1.0, 0) for i in range(count)])
+    trees = []
+    for name in ("one", "two"):
+        write_zarr(
+            folder / name, table, {"b": 1, "a": {"d": 1, "c": 2}} if name == "one" else {"a": {"c": 2, "d": 1}, "b": 1}
+        )
+        files = sorted(path for path in (folder / name).rglob("*") if path.is_file())
+        trees.append({str(path.relative_to(folder / name)): path.read_bytes() for path in files})
+    assert trees[0] == trees[1]
+
+
+def test_a_chunk_that_is_lost_is_not_read_as_a_number(tmp_path: Path, embeddings: Embeddings) -> None:
+    write_zarr(tmp_path / "e.zarr", embeddings, {})
+    (tmp_path / "e.zarr" / "embedding" / "c" / "0" / "0").unlink()
+    assert np.isnan(xarray.open_zarr(tmp_path / "e.zarr")["embedding"].values).all()
+
+
+def test_a_flipped_bit_is_found(tmp_path: Path, embeddings: Embeddings) -> None:
+    write_zarr(tmp_path / "e.zarr", embeddings, {})
+    chunk = tmp_path / "e.zarr" / "embedding" / "c" / "0" / "0"
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(bytes(data))
+    with pytest.raises(RuntimeError, match="checksum|[Cc]orruption|Zstd"):
+        xarray.open_zarr(tmp_path / "e.zarr")["embedding"].values  # noqa: B018
