@@ -19,7 +19,7 @@ def footprints(index: pd.DataFrame) -> NDArray[np.object_]:
     """The footprint of every place: a shapely geometry, or None.
 
     A Polygon (counterclockwise, four corners) from the bounds in the place's own projection; where these are not
-    known or give no area, a Point from latitude and longitude; where these are unknown too, None.
+    known or lie around a pole, a Point from latitude and longitude; where these are unknown too, None.
 
     A footprint across the antimeridian is cut there into a MultiPolygon with one part on either side, as RFC 7946
     section 3.1.9 wants it.
@@ -67,10 +67,11 @@ def _polygons(code: int, bounds: NDArray[np.float64]) -> NDArray[np.object_]:
 
 
 def _polygon(ring: NDArray[np.float64]) -> shapely.Geometry | None:
-    """The polygon in a ring of corners; cut where its longitudes jump by 360; None where it holds no area."""
+    """The polygon in a ring of corners, cut where its longitudes jump by 360; None around a pole."""
     crosses = np.ptp(ring[:, 0]) > 180
-    whole = shapely.Polygon(np.where(crosses & (ring[:, :1] < 0), ring + _TURN, ring))
-    if not whole.is_valid:  # around a pole
+    ring = np.where(crosses & (ring[:, :1] < 0), ring + _TURN, ring)
+    whole = shapely.Polygon(ring)
+    if np.ptp(ring[:, 0]) > 180 or not whole.is_valid:  # around a pole
         return None
     halves = [whole]
     if crosses:

@@ -41,14 +41,13 @@ def claims(
 def _sentence(task: str, places: int, row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> str:
     label = LABELS[row["baseline"]]
     low, high = row["interval"]
-    size = f"{abs(row['difference']):.3f} [{low:.3f}, {high:.3f}]"
+    size = f"{row['difference']:z.3f} [{low:z.3f}, {high:z.3f}]"
     if low > 0:
         verdict = f"the embedding beats {label} by {size}"
     elif high < 0:
-        verdict = f"the embedding does not beat {label}: difference -{size}"
+        verdict = f"the embedding does not beat {label}: difference {size}"
     else:
-        sign = "-" if row["difference"] < 0 else ""
-        verdict = f"no difference between the embedding and {label} is shown: {sign}{size}"
+        verdict = f"no difference between the embedding and {label} is shown: {size}"
     ours, theirs = (_value(methods[name], row["measure"]) for name in ("sarpipe", row["baseline"]))
     anecdote = " So few places are an anecdote." if places < ANECDOTE else ""
     return f"{task} {verdict} ({ours:.3f} against {theirs:.3f}).{anecdote}"

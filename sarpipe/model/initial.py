@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -12,10 +13,20 @@ from torch import nn
 from sarpipe.model.encoder import Encoder, EncoderConfig
 
 
-def new_encoder(config: EncoderConfig, mean: NDArray[np.floating], std: NDArray[np.floating], *, seed: int) -> Encoder:
-    """An encoder with torch's initial weights for this seed; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Let what torch draws on the CPU and on this device depend on ``seed``; its generators are put back afterwards.
+
+    For what torch draws by itself: initial weights and dropout. All else is drawn in `sarpipe.ssl.counter`.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
+        yield
+
+
+def new_encoder(config: EncoderConfig, mean: NDArray[np.floating], std: NDArray[np.floating], *, seed: int) -> Encoder:
+    """An encoder with torch's initial weights for this seed, in training mode, on the CPU."""
+    with seeded(seed, torch.device("cpu")):
         return Encoder(config, mean, std)
 
 
@@ -35,7 +46,7 @@ def random_encoder(like: Encoder, cubes: NDArray[np.float32], *, seed: int = 0, 
         In eval mode, on the CPU.
     """
     mean, std = (buffer.cpu().numpy().ravel() for buffer in (like.mean, like.std))
-    encoder = new_encoder(copy.copy(like.settings), mean, std, seed=seed).eval()
+    encoder = new_encoder(like.settings, mean, std, seed=seed).eval()
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.train()

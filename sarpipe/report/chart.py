@@ -25,6 +25,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _THEMED = {INK: "currentColor", RULE: "var(--rule)"}
 
 _FONT_SIZE = 11
+_LABEL_CHARACTERS = 32
 
 
 def new_axes(width: int, height: int, x_label: str, y_label: str) -> tuple[Figure, Axes]:
@@ -33,8 +34,8 @@ def new_axes(width: int, height: int, x_label: str, y_label: str) -> tuple[Figur
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
-    axes.set_xlabel(x_label, color=INK, fontsize=_FONT_SIZE)
-    axes.set_ylabel(y_label, color=INK, fontsize=_FONT_SIZE)
+    axes.set_xlabel(x_label, color=INK, fontsize=_FONT_SIZE, parse_math=False)
+    axes.set_ylabel(short(y_label), color=INK, fontsize=_FONT_SIZE, parse_math=False)
     axes.tick_params(colors=INK, labelsize=_FONT_SIZE - 1, length=3)
     axes.grid(visible=True, color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -77,6 +78,11 @@ def png(figure: Figure, dots_per_inch: int = 144) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def short(label: str) -> str:
+    """A name from data, cut so that it leaves room for the drawing."""
+    return label if len(label) <= _LABEL_CHARACTERS else label[: _LABEL_CHARACTERS - 1] + "…"
 
 
 def captioned(drawing: Html, caption: Html) -> Html:

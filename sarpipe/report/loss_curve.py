@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sarpipe.report.chart import ACCENT, INK, RULE, WARM, captioned, inline_svg, new_axes, png
-from sarpipe.report.markup import Html, join, number, paragraph, section, text
+from sarpipe.report.markup import Html, join, paragraph, section, text
 
 _BINS = 400
 """Beyond so many steps a bin of steps is drawn as the band from its smallest to its largest loss."""
@@ -43,10 +43,13 @@ def loss_png(losses: pd.DataFrame) -> bytes:
 
 
 def _loss_chart(losses: pd.DataFrame) -> Html:
-    first, last = float(losses["loss"].iloc[0]), float(losses["loss"].iloc[-1])
+    known = _finite(losses)["loss"]
     epochs = losses["epoch"].nunique()
-    said = f"Training loss from {number(first)} to {number(last)} over {len(losses):,} steps"
+    ends = f" from {known.iloc[0]:.2f} to {known.iloc[-1]:.2f}" if len(known) else ""
+    said = f"Training loss{ends} over {len(losses):,} steps"
     said += f" in {epochs} epochs." if epochs > 1 else "."
+    if len(known) < len(losses):
+        said += f" {len(losses) - len(known):,} steps have no finite loss."
     window = _window(len(losses))
     if window > 1:
         thin = (
@@ -71,7 +74,7 @@ def _rate_chart(losses: pd.DataFrame) -> Html:
 
 def _loss_figure(losses: pd.DataFrame) -> Figure:
     figure, axes = new_axes(400, 270, "step", "training loss")
-    finite = losses[np.isfinite(losses["loss"].astype(float))]
+    finite = _finite(losses)
     if finite.empty:
         axes.text(0.5, 0.5, "no steps", transform=axes.transAxes, ha="center", color=INK)
         return figure
@@ -106,6 +109,10 @@ def _monitor_chart(monitors: pd.DataFrame, name: str, place: int) -> Html:
     said = f"{label} at the end of each epoch"
     said += f"; last {float(known[name].iloc[-1]):.3g}.".replace("-", "−") if len(known) else "; never measured."
     return captioned(inline_svg(figure, f"monitor{place}", said), text(said))
+
+
+def _finite(losses: pd.DataFrame) -> pd.DataFrame:
+    return losses[np.isfinite(losses["loss"].astype(float))]
 
 
 def _window(steps: int) -> int:

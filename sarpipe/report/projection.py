@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS
 from sarpipe.cubes import CubeSet
-from sarpipe.report.chart import INK, MARKERS, PALETTE, captioned, inline_svg, new_axes
+from sarpipe.report.chart import INK, MARKERS, PALETTE, captioned, inline_svg, new_axes, short
 from sarpipe.report.markup import Html, join, paragraph, section, text
 
 _MAX_VECTOR_POINTS = 1500
@@ -127,7 +127,7 @@ def _class_view(points: NDArray[np.float64], shares: NDArray[np.float64], classe
     shown = list(counts.index[:_MAX_CLASSES])
     for name, colour, marker in zip(shown, PALETTE, MARKERS, strict=False):
         members = points[(classes == name).to_numpy()]
-        _scatter(axes, members, len(points), color=colour, marker=marker, label=f"{name} ({len(members)})")
+        _scatter(axes, members, len(points), color=colour, marker=marker, label=f"{short(name)} ({len(members)})")
     others = points[~classes.isin(shown).to_numpy()]
     if len(others):
         _scatter(axes, others, len(points), color=INK, marker=".", label=f"other ({len(others)})")
@@ -164,7 +164,7 @@ def _value_view(
     bar.outline.set_visible(False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]
     absent = "" if known.all() else f" Crosses: {int((~known).sum())} places where it is not known."
-    said = f"The same {len(points):,} embeddings by {label}.{absent}"
+    said = f"The {len(points):,} embeddings by {label}.{absent}"
     return captioned(inline_svg(figure, name, said), text(said))
 
 

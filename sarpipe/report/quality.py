@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sarpipe.report.chart import INK, PALETTE, captioned, inline_svg, new_axes
+from sarpipe.report.chart import INK, PALETTE, captioned, inline_svg, new_axes, short
 from sarpipe.report.markup import (
     NOT_MEASURED,
     Html,
@@ -40,6 +40,9 @@ _MEANING = (
     "win: that is a paired difference whose interval is above 0. Intervals are 95 % bootstrap intervals."
 )
 
+_TARGET = "r2:"
+"""What the measures of single targets begin with."""
+
 _WIN, _LOSS, _OPEN, _UNKNOWN = "win", "loss", "no difference shown", "not decided"
 _SIGNS = {_WIN: (PALETTE[0], "^"), _LOSS: (PALETTE[2], "v"), _OPEN: (INK, "o"), _UNKNOWN: (INK, "x")}
 """Colour and marker of each verdict."""
@@ -65,7 +68,7 @@ def headline(figures: Figures, places: Html, places_beside: Html) -> Html:
 def claims_section(figures: Figures) -> Html:
     """What may be said of the embeddings, in the words of the evaluation: also where they lose."""
     claims = bullets(figures.get("claims") or [], "claims")
-    return section("claims", "What the figures say", claims or paragraph(text("No claim: nothing was measured.")))
+    return section("claims", "What the figures say", claims or paragraph(text("The evaluation makes no claim.")))
 
 
 def quality_section(figures: Figures) -> Html:
@@ -151,11 +154,12 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Html]:
         for one in differences
     ]
     head = ["sarpipe minus baseline", "difference", "95 % interval", "verdict"]
-    said = "The same differences: up is a win, down a loss, a circle shows no difference; right of 0 sarpipe is better."
-    return [
-        table("Paired differences: a win is one whose interval is above 0", head, rows),
-        captioned(_differences_chart(differences), text(said)),
-    ]
+    found = [table("Paired differences: a win is one whose interval is above 0", head, rows)]
+    overall = [one for one in differences if not str(one["measure"]).startswith(_TARGET)]
+    if overall:
+        said = "Differences over all targets and queries: up is a win, down a loss, a circle shows no difference."
+        found.append(captioned(_differences_chart(overall), text(said)))
+    return found
 
 
 def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
@@ -169,7 +173,7 @@ def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
         if interval(one["interval"]):
             axes.plot(one["interval"], [place, place], color=colour, linewidth=2)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    labels = [_compared(one).replace(" against ", "\nagainst ") for one in differences]
+    labels = ["\nagainst ".join(map(short, _compared(one).split(" against ", 1))) for one in differences]
     axes.set_yticks(range(len(differences)), labels, parse_math=False)
     said = f"{len(differences)} paired differences with their intervals, beside a line at 0."
     return inline_svg(figure, "differences", said)
@@ -177,7 +181,8 @@ def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
 
 def _compared(one: Mapping[str, Any]) -> str:
     measure = str(one["measure"])
-    label = next((label for label, path in _MEASURES.items() if path[-1] == measure), measure.replace("_", " "))
+    names = {path[-1]: label for label, path in _MEASURES.items()}
+    label = names.get(measure, measure.replace(_TARGET, "R² of ").replace("_", " "))
     return f"{label} against {_plain_name(str(one['baseline']))}"
 
 

@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, STATISTICS
+from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, PIXEL_SPACING_M, PLACE_SIZE, STATISTICS
 from sarpipe.cubes import CubeSet
 from sarpipe.report.chart import png
 from sarpipe.report.markup import Html, join, number, paragraph, section, table, text
@@ -70,19 +70,25 @@ def quicklook_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
         places: At least one.
         vectors: Their embeddings ``[N, D]``, finite.
     """
-    components, _ = principal_components(vectors, 8)
-    rows = farthest_places(components, SHOWN)
+    rows = chosen_places(vectors)
     scales = channel_scales(places.cubes[rows])
     how = f"Shown: {len(rows)} of {len(places.ids):,} {'place' if len(places.ids) == 1 else 'places'}"
     if len(rows) < len(places.ids):
         how += ", chosen to lie far apart among the embeddings: they show the range, not the average"
+    width_km = PLACE_SIZE * PIXEL_SPACING_M / 1000
     return section(
         "quicklook",
         "Quicklook of the cubes",
-        paragraph(text(f"{how}. Each picture is {CUBE_SIZE} by {CUBE_SIZE} pixels and 2.64 km wide.")),
+        paragraph(text(f"{how}. Each picture is {CUBE_SIZE} by {CUBE_SIZE} pixels and {width_km:.2f} km wide.")),
         _legend(scales),
         *(_place(places, row, scales) for row in rows),
     )
+
+
+def chosen_places(vectors: NDArray[np.float32]) -> list[int]:
+    """Up to `SHOWN` rows of embeddings ``[N, D]`` that lie far apart, in order."""
+    components, _ = principal_components(vectors, 8)
+    return farthest_places(components, SHOWN)
 
 
 def quicklook_png(places: CubeSet, rows: Sequence[int]) -> bytes:
@@ -136,7 +142,7 @@ def _legend(scales: Sequence[Scale]) -> Html:
         "98th percentile. Differences (diff) are last date minus first: red rose, blue fell. No data: "
     )
     return Html(
-        table("Value range of each channel, the same for all places shown", head, rows, "ranges")
+        table("Value range of each channel, the same for all places shown", head, rows)
         + paragraph(Html(f"{text(words)}{swatch}"), "note")
     )
 

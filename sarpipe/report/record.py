@@ -19,7 +19,8 @@ _PROVENANCE_CHARACTERS = 100_000
 _RATIOS = (
     "A ratio of bytes says how much less is stored. A ratio of values only counts numbers, whatever their size: a "
     "pixel of the raw cube is 2 bytes (float16) and a value of the embedding 4 (float32), so the same embedding looks "
-    "twice as small in values as it is in bytes. No ratio says how much of the information is kept: the measures "
+    "twice as small in values as it is in bytes. A ratio that counts the bands of more sensors does not hold for these "
+    "embeddings, which are made from Sentinel-1 alone. No ratio says how much of the information is kept: the measures "
     "above do."
 )
 
@@ -36,7 +37,7 @@ def compression_section(compression: Mapping[str, Any]) -> Html:
     if not compression:
         return section("compression", heading, paragraph(text("Compression was not measured.")))
     alone = {name: value for name, value in compression.items() if not isinstance(value, Mapping)}
-    groups = {"per place": alone, **{name: value for name, value in compression.items() if isinstance(value, Mapping)}}
+    groups = {"in all": alone, **{name: value for name, value in compression.items() if isinstance(value, Mapping)}}
     tables = [_group(name, group) for name, group in groups.items() if group]
     grid = Html(f'<div class="charts small">{join(tables)}</div>')
     return section("compression", heading, grid, paragraph(text(_RATIOS), "note"))

@@ -68,6 +68,7 @@ summary { cursor: pointer; color: var(--accent); padding: .25rem 0; }
 pre { white-space: pre-wrap; font: .8125rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
   background: var(--raised); border-radius: .5rem; padding: 1rem; margin: .5rem 0 0; }
 footer { height: 3rem; }
+@media screen and (min-width: 90rem) { #quicklook { margin-left: -7rem; margin-right: -7rem; } }
 @media (max-width: 52rem) {
   header, main { padding-left: 1rem; padding-right: 1rem; }
   header { padding-top: 1.5rem; }

@@ -13,16 +13,17 @@ from sarpipe.simulate.field import smooth_noise
 from sarpipe.simulate.landcover import BUILT, CELLS, CLASSES, CROP, FOREST, GRASS, STRIPS, WATER, LandCover
 
 # Rows: VV, VH. Columns: water, forest, crop, grass, built. Means at 37.5 degrees in a middling season. Medians of
-# real scenes: forest -10.4 and -16.0 (BioMassters), farmland -9.6 and -17.2 (Punjab), savanna -8.3 and -14.0; water
-# under floods -20.8 and -29.4 (5 % quantile). Over the whole of SSL4EO-S12 v1.1 the means are -12.6 and -20.3.
-_LEVEL_DB = np.array([[-21.0, -9.3, -10.6, -11.2, -6.2], [-28.0, -15.0, -17.5, -18.2, -13.4]], np.float32)
-_ARIDITY_DB = np.array([[0.0, -1.0, -2.5, -6.0, 0.0], [0.0, -1.5, -3.5, -7.5, 0.0]], np.float32)
+# real scenes: boreal forest -10.4 and -16.0 (BioMassters), farmland -9.6 and -17.2 (Punjab), savanna -8.3 and -14.0;
+# 5 % quantile under floods -20.8 and -29.4. The 14 real places have means of -11.2 and -17.6, all of SSL4EO-S12 v1.1
+# -12.6 and -20.3; simulated places -12.0 and -19.0.
+_LEVEL_DB = np.array([[-21.0, -8.8, -10.5, -11.8, -7.0], [-28.5, -14.6, -17.7, -18.4, -14.0]], np.float32)
+_ARIDITY_DB = np.array([[0.0, -1.0, -2.0, -5.0, 0.0], [0.0, -1.5, -2.5, -6.5, 0.0]], np.float32)
 _INCIDENCE_DB = np.array([-0.5, -0.10, -0.15, -0.15, -0.10], np.float32)
 """dB a degree away from 37.5; water falls fastest."""
 _MOISTURE = np.array([0.0, 0.3, 1.0, 1.0, 0.2], np.float32)
 """How much of a date's soil moisture each class shows; VH shows 0.7 of it."""
-_TEXTURE = np.array([0.0, 1.0, 0.6, 1.0, 1.3], np.float32)
-_SEASON = np.array([0.0, 0.25, 1.0, 0.45, 0.0], np.float32)
+_TEXTURE = np.array([0.0, 1.3, 0.8, 1.0, 1.0], np.float32)
+_SEASON = np.array([0.0, 0.2, 1.0, 0.35, 0.0], np.float32)
 """Yearly amplitude of VH, in shares of the place's."""
 _MEAN_INCIDENCE = 37.5
 _WIND_DB = np.array([6.0, 4.0], np.float32)
@@ -71,7 +72,7 @@ class Ground:
             ascending: From which side it is seen.
         """
         wave = np.cos((day_of_year - self.peak) * np.float32(2 * np.pi / 365.25))
-        by_class = np.outer([1.0, 0.7], _MOISTURE) * rng.normal(0, 0.9) + rng.normal(0, 0.25, (2, 1))
+        by_class = np.outer([1.0, 0.7], _MOISTURE) * rng.normal(0, 0.8) + rng.normal(0, 0.25, (2, 1))
         by_class += _INCIDENCE_DB * (incidence - _MEAN_INCIDENCE)
         by_class[:, WATER] += _WIND_DB * (rng.beta(1.2, 1.8) - 0.4)
         work = rng.normal(0, 1.0, _PATCHES) * (self.patch_class == CROP)
@@ -99,13 +100,13 @@ def draw_ground(rng: np.random.Generator, cover: LandCover, climate: Climate, la
 
 def _levels(rng: np.random.Generator, climate: Climate, patch_class: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Class means, moved for the place and for its classes by about a dB, and for each field."""
-    place = rng.normal(0, 0.6, (2, 1)) + rng.normal(0, 0.6, (2, len(CLASSES)))
+    place = rng.normal(0, 0.6, (2, 1)) + rng.normal(0, 0.4, (2, len(CLASSES)))
     levels = (_LEVEL_DB + climate.aridity * _ARIDITY_DB + place)[:, patch_class]
     is_field = np.arange(_PATCHES) < _FIELDS
-    spread = np.where(patch_class == CROP, 1.1, 0.7) * is_field
+    spread = np.where(patch_class == CROP, 1.5, 0.8) * is_field
     common = rng.standard_normal(_PATCHES)
     own = rng.standard_normal((2, _PATCHES))
-    return (levels + spread * (0.7 * common + 0.7 * own)).astype(np.float32)
+    return (levels + spread * (0.45 * common + 0.9 * own)).astype(np.float32)
 
 
 def _season(
@@ -116,7 +117,7 @@ def _season(
     spring = (patch_class == CROP) & ~summer
     vh = climate.season_db * _SEASON[patch_class] * np.where(patch_class == CROP, rng.uniform(0.5, 1.5, _PATCHES), 1.0)
     # Upright cereals attenuate VV while they grow; broad leaves raise both.
-    vv = vh * np.where(spring, -0.4, 0.5)
+    vv = vh * np.where(spring, -0.6, 0.6)
     peak = np.where(summer, 235, np.where(spring, 130, 185)) + rng.normal(0, 14, _PATCHES)
     peak += 182.6 if latitude < 0 else 0.0
     return np.stack([vv, vh]).astype(np.float32), peak.astype(np.float32)
@@ -130,10 +131,10 @@ def _structure(
     texture = smooth_noise(rng, climate.texture_px)
     other = smooth_noise(rng, climate.texture_px)
     weight = climate.texture_db * _TEXTURE[cover.classes]
-    same = np.stack([texture * weight, (0.8 * texture + 0.6 * other) * weight])
+    same = np.stack([texture * weight, (0.5 * texture + 0.87 * other) * weight])
     same += _boundaries(rng, cover.fields, farmland)
     slope = climate.relief_db * smooth_noise(rng, 30) * land
-    edge_db = rng.uniform(0.8, 2.2)
+    edge_db = rng.uniform(1.2, 2.6)
     targets = _targets(rng, cover.classes)
     structure = {}
     for ascending in (True, False):
@@ -142,7 +143,7 @@ def _structure(
         seen = looking * slope + edge_db * _forest_edges(cover.classes == FOREST, looking)
         seen += _cardinal_db(cover.row_angle, looking) * (cover.classes == BUILT)
         points = np.maximum(targets, _targets(rng, cover.classes))
-        structure[ascending] = (same + seen + points * np.array([1.0, 0.7]).reshape(2, 1, 1)).astype(np.float32)
+        structure[ascending] = (same + seen + points * np.array([1.0, 0.6]).reshape(2, 1, 1)).astype(np.float32)
     return structure
 
 
@@ -153,7 +154,7 @@ def _boundaries(
     lines = np.zeros(fields.shape, np.float32)
     lines[1:] = 0.6 * (fields[1:] != fields[:-1])
     lines[:, 1:] = np.maximum(lines[:, 1:], fields[:, 1:] != fields[:, :-1])
-    strength = np.array([0.8, 1.5]) * rng.uniform(0.5, 1.5) if rng.random() < 0.5 else np.array([-1.8, -1.2])
+    strength = np.array([1.0, 1.8]) * rng.uniform(0.5, 1.5) if rng.random() < 0.5 else np.array([-2.4, -1.8])
     return (strength.reshape(len(POLARISATIONS), 1, 1) * (lines * farmland)).astype(np.float32)
 
 
@@ -180,7 +181,7 @@ def _targets(rng: np.random.Generator, classes: NDArray[np.uint8]) -> NDArray[np
     targets = np.zeros(classes.size, np.float32)
     town = np.flatnonzero(classes == BUILT)
     farms = np.flatnonzero((classes == CROP) | (classes == GRASS))
-    for where, number in ((town, round(0.05 * town.size)), (farms, int(rng.poisson(6 * farms.size / classes.size)))):
+    for where, number in ((town, round(0.03 * town.size)), (farms, int(rng.poisson(6 * farms.size / classes.size)))):
         if where.size and number:
-            targets[rng.choice(where, number)] = 3 + rng.exponential(5, number)
+            targets[rng.choice(where, number)] = 3 + rng.exponential(3.5, number)
     return np.minimum(targets, 25).reshape(classes.shape)

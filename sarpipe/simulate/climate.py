@@ -51,18 +51,18 @@ def draw_climate(shared: np.random.Generator, rng: np.random.Generator, city_km:
     water, river, hilly = shared.random(3)
     forest, crop, aridity = np.clip(np.array([forest, crop, aridity]) + rng.normal(0, [0.15, 0.15, 0.1]), 0.03, 0.97)
     return Climate(
-        water=float(rng.beta(1.0, 5.0)) * 1.3 if rng.random() < 0.25 + 0.5 * water else 0.0,
-        built=float(np.clip(0.5 * np.exp(-city_km / 9) * rng.uniform(0.3, 1.4) + rng.beta(0.7, 12), 0, 0.8)),
+        water=min(float(rng.beta(1.0, 4.5)) * 1.4, 0.7) if rng.random() < 0.25 + 0.5 * water else 0.0,
+        built=float(np.clip(0.45 * np.exp(-city_km / 8) * rng.uniform(0.2, 1.2) + rng.beta(0.6, 18), 0, 0.8)),
         forest=float(forest * (1 - 0.5 * aridity)),
         crop=float(crop),
         river=bool(rng.random() < river),
         aridity=float(aridity),
-        season_db=_log_uniform(rng, 0.8, 5.0),
+        season_db=_log_uniform(rng, 1.0, 6.0),
         summer_crops=float(rng.uniform(0.1, 0.9)),
         field_px=_log_uniform(rng, 8, 48),
         texture_px=_log_uniform(rng, 3, 24),
-        texture_db=float(rng.uniform(0.8, 1.6)),
-        relief_db=float(rng.exponential(0.7)) if hilly > 0.4 else 0.0,
+        texture_db=float(rng.uniform(1.1, 1.5)),
+        relief_db=float(rng.exponential(0.4)) if hilly > 0.4 else 0.0,
     )
 
 

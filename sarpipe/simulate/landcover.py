@@ -97,5 +97,5 @@ def _water(rng: np.random.Generator, climate: Climate) -> NDArray[np.bool_]:
         angle, start = rng.uniform(0, np.pi), rng.uniform(-60, 60)
         across = (_ROWS - 132) * np.cos(angle) - (_COLUMNS - 132) * np.sin(angle)
         bank = 14 * smooth_noise(rng, 60) + 1.0 * smooth_noise(rng, 8)
-        return top_share((-np.abs(across + bank - start)).astype(np.float32), min(climate.water, 0.35))
+        return top_share((-np.abs(across + bank - start)).astype(np.float32), 0.4 * climate.water)
     return top_share(smooth_noise(rng, rng.uniform(40, 110)) + 0.12 * smooth_noise(rng, 10), climate.water)

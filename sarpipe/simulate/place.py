@@ -78,7 +78,6 @@ def simulate_place(seed: int, store: int, place: int) -> SimulatedPlace:
             "season_amplitude_db": ground.season_amplitude_db(),
             "texture_scale_px": climate.texture_px,
             "field_size_px": cover.field_size_px,
-            "relief_db": climate.relief_db,
         },
     )
 

@@ -43,7 +43,7 @@ def simulate(
     ``fraction_crop``, ``fraction_grass``, ``fraction_built`` (of the pixels, sum 1); ``season_amplitude_db`` (half
     of the yearly highest minus lowest VH, mean over the pixels); ``texture_scale_px`` (distance at which the
     autocorrelation of the ground's texture has fallen to 1/e); ``field_size_px`` (root of the mean area of a
-    field); ``relief_db`` (deviation of the terrain's effect). All are of the whole place, nodata included.
+    field). All are of the whole place, nodata included.
 
     The same seed writes the same bytes; a store does not depend on how many are asked for, nor a place on how many
     its store holds. What stands there is replaced.

@@ -8,6 +8,7 @@ first seen (the ledger), and every later read is checked against them.
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,9 +23,10 @@ from sarpipe.storage.key import digest_json, file_sha256
 MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
 MAX_FILES = 10_000
-_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError)
+# Size of the record that ends a zip without a comment, and where in it the number of members stands.
+_END_BYTES, _END_COUNT = 22, 10
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError)
 """What zipfile raises on a damaged file; a name that is not UTF-8 is a ValueError."""
-_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Archive:
                 # Never more than was declared: a few deflated bytes may stand for gigabytes.
                 with bundle.open(member) as file:
                     return file.read(member.file_size + 1)
-        except (zlib.error, KeyError, RuntimeError, OSError, *_ZIP_ERRORS) as error:
+        except (zlib.error, KeyError, OSError, *_ZIP_ERRORS) as error:
             raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
 
     def _read_folder(self, name: str) -> bytes:
@@ -110,7 +112,13 @@ def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
     records: dict[str, tuple[int, str]] = {}
     try:
         with zipfile.ZipFile(path) as bundle:
-            members = [member for member in bundle.infolist() if not member.is_dir()]
+            _check_count(path, bundle)
+            for member in (member for member in bundle.infolist() if not member.is_dir()):
+                _check_member(path, member, records)
+                # Compares its name in the directory with the name at its bytes: a variable that may be missing must
+                # not be missed because its name is damaged.
+                bundle.open(member).close()
+                records[member.filename] = _record(member)
     except _ZIP_ERRORS as error:
         raise DataError(
             f"{path} is not a whole zip file ({path.stat().st_size:,} bytes: {error})",
@@ -118,14 +126,29 @@ def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
         ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    for member in members:
-        if member.filename in records:
-            raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
-        if member.compress_type not in _PLAIN:
-            raise DataError(f"{path}: {member.filename!r} is packed in a way that no store is", "Fetch the store again")
-        _check_size(path, member.filename, member.file_size, len(records))
-        records[member.filename] = _record(member)
     return records
+
+
+def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
+    """Compare the members found with the number that the end of the zip declares, as zipfile does not: a damaged
+    length in the directory may swallow members without a word.
+    """
+    with path.open("rb") as file:
+        file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
+        declared = int.from_bytes(file.read(2), "little")
+    found = len(bundle.infolist())
+    if found > MAX_FILES:
+        raise DataError(f"{path} holds {found:,} files: more than any store of the data set")
+    if found != declared:
+        raise zipfile.BadZipFile(f"{found} files found, {declared} declared")
+
+
+def _check_member(path: Path, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]]) -> None:
+    _check_size(path, member.filename, member.file_size, len(records))
+    if member.filename in records:
+        raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{path}: {member.filename!r} is packed in a way that no store is", "Fetch the store again")
 
 
 def _record(member: zipfile.ZipInfo) -> tuple[int, str]:

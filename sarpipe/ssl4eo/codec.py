@@ -76,7 +76,7 @@ def _decode(data: bytes, name: str | None, expected: int) -> bytes:
     if name == "zlib":
         stream = zlib.decompressobj()
         decoded = stream.decompress(data, expected + 1)
-        if not stream.eof:
+        if not stream.eof and len(decoded) <= expected:
             raise ValueError("its end, with the checksum, is missing")
         return decoded
     return bytes(numcodecs.get_codec({"id": name}).decode(data))

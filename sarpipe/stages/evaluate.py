@@ -66,7 +66,8 @@ def _evaluate(
 ) -> None:
     from sarpipe.evaluate import evaluate
     from sarpipe.model.extract import embed
-    from sarpipe.model.weights import load_encoder, random_encoder
+    from sarpipe.model.initial import random_encoder
+    from sarpipe.model.weights import load_encoder
 
     places = load_cubes(cube_set)
     trained = load_encoder(model.folder)

@@ -6,8 +6,8 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sarpipe.cubes import CubeSet
 from sarpipe.errors import TrainingError
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder, EncoderConfig, channel_statistics
-from sarpipe.model.initial import new_encoder
+from sarpipe.model.initial import seeded
 from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
 from sarpipe.storage import code_version, digest_json
@@ -136,8 +136,8 @@ def _fresh_state(
         seed=settings.seed,
         bf16=plan.bf16,
     )
-    encoder = new_encoder(config, mean, std, seed=settings.seed)
-    objective = SimClr(encoder, contrast).to(device).train()
+    with seeded(settings.seed, torch.device("cpu")):
+        objective = SimClr(Encoder(config, mean, std), contrast).to(device).train()
     return State.start(objective, weight_decay=settings.weight_decay, ema=plan.ema > 0)
 
 
@@ -195,15 +195,8 @@ def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch
 
 
 def _dropout_of(settings: TrainSettings, step: int, device: torch.device) -> AbstractContextManager[None]:
-    """Make torch's generator, which only dropout draws from, a function of the step; put it back afterwards."""
-    return _seeded((settings.seed << 32) + step, device) if settings.dropout > 0 else nullcontext()
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    """Make dropout, the one thing in a step that torch draws by itself, a function of the step."""
+    return seeded((settings.seed << 32) + step, device) if settings.dropout > 0 else nullcontext()
 
 
 def _collect(state: State, pending: list[Tensor], plan: Plan) -> None:

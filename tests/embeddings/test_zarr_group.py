@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import xarray
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sarpipe.embeddings import Embeddings, write_zarr
 
@@ -35,20 +33,16 @@ def test_it_is_version_3(tmp_path: Path, embeddings: Embeddings) -> None:
     assert group.metadata.consolidated_metadata is not None
 
 
-@settings(max_examples=5, deadline=None)
-@given(count=st.integers(0, 5))
+@pytest.mark.parametrize("count", [0, 5])
 def test_the_bytes_depend_on_the_table_alone(
-    tmp_path_factory: pytest.TempPathFactory, make_embeddings: Callable[..., Embeddings], count: int
+    tmp_path: Path, make_embeddings: Callable[..., Embeddings], count: int
 ) -> None:
-    folder = tmp_path_factory.mktemp("zarr")
     table = make_embeddings([(f"p{i}", float(i), 1.0, 0) for i in range(count)])
     trees = []
-    for name in ("one", "two"):
-        write_zarr(
-            folder / name, table, {"b": 1, "a": {"d": 1, "c": 2}} if name == "one" else {"a": {"c": 2, "d": 1}, "b": 1}
-        )
-        files = sorted(path for path in (folder / name).rglob("*") if path.is_file())
-        trees.append({str(path.relative_to(folder / name)): path.read_bytes() for path in files})
+    for name, provenance in (("one", {"b": 1, "a": 2}), ("two", {"a": 2, "b": 1})):
+        write_zarr(tmp_path / name, table, provenance)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        trees.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
     assert trees[0] == trees[1]
 
 
@@ -64,5 +58,5 @@ def test_a_flipped_bit_is_found(tmp_path: Path, embeddings: Embeddings) -> None:
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 1
     chunk.write_bytes(bytes(data))
-    with pytest.raises(RuntimeError, match="checksum|[Cc]orruption|Zstd"):
+    with pytest.raises(RuntimeError, match="checksum"):
         xarray.open_zarr(tmp_path / "e.zarr")["embedding"].values  # noqa: B018

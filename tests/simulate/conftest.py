@@ -28,7 +28,7 @@ class Measures:
     looks: the equivalent number of looks of VV and VH: mean^2 / variance of intensity in every 7 x 7 window, and of
         these the mode (of the logarithm's histogram, five bins of 0.1 smoothed). Windows over edges and texture have
         fewer looks than the ground, so the mode shows homogeneous ground where it is the most common. As speckle is
-        correlated, a window underestimates variance: 4.4 true looks give about 5.5.
+        correlated, a window underestimates variance: 4.4 true looks give 5.2.
     autocorrelation: of log-intensity of VV minus its 11 x 11 mean, at lags 1 to 4, mean of rows and columns, over the
         quarter of the pixels whose surroundings vary least.
     difference_db: mean of VV - VH.

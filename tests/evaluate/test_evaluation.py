@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarpipe.cubes import CubeSet
+from sarpipe.errors import DataError
+from sarpipe.evaluate import Encode, evaluate
+from sarpipe.evaluate.band_statistics import band_statistics
+from sarpipe.preprocess.place import make_cube
+from sarpipe.preprocess.recipe import SarRecipe
+from sarpipe.ssl4eo.store import read_store
+
+MakeCubes = Callable[..., CubeSet]
+
+
+def test_a_perfect_encoder_wins_everything_and_is_said_to(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode
+) -> None:
+    found = evaluate(make_cubes(120), perfect, blind)
+    ours, noise = found["methods"]["sarpipe"], found["methods"]["random_weights"]
+    assert found["n"] == 120
+    assert ours["retrieval"]["recall_at_1"] == {"value": 1.0, "interval": [1.0, 1.0]}
+    assert noise["retrieval"]["recall_at_1"]["value"] < 0.06
+    assert ours["probe"]["slope"]["r2"] > 0.95
+    assert noise["mean_r2"]["value"] < 0.05
+    assert ours["rankme"] == pytest.approx(8, abs=0.3)
+    assert [ours["dimensions"], found["methods"]["band_statistics"]["dimensions"]] == [8, 60]
+    assert sum(" beats " in claim for claim in found["claims"]) >= 5
+    assert not any("does not" in claim for claim in found["claims"])
+    assert all("proxy task" in claim for claim in found["claims"])
+    assert "anecdote" not in " ".join(found["claims"])
+
+
+def test_a_worse_encoder_is_said_to_be_worse(make_cubes: MakeCubes, perfect: Encode, blind: Encode) -> None:
+    found = evaluate(make_cubes(60), blind, perfect)
+    claims = [claim for claim in found["claims"] if "random weights" in claim]
+    assert len(claims) == 3
+    assert all("does not beat the same encoder with random weights: difference -" in claim for claim in claims)
+    assert all("anecdote" in claim for claim in claims)
+
+
+def test_a_baseline_that_is_the_same_shows_no_difference(make_cubes: MakeCubes) -> None:
+    found = evaluate(make_cubes(60), band_statistics, band_statistics)
+    measures = ["mean_r2", "r2:slope", "r2:first", "recall_at_1", "mrr"]
+    assert [row["measure"] for row in found["differences"]] == measures * 2
+    assert all(row["difference"] == 0 and row["interval"] == [0, 0] for row in found["differences"])
+    assert all("no difference" in claim for claim in found["claims"])
+
+
+def test_columns_that_are_not_probed_and_small_numbers_are_noted(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode
+) -> None:
+    notes = " ".join(evaluate(make_cubes(40), perfect, blind)["notes"])
+    for words in ("40 places: the figures are anecdotes", "not probed: always", "RankMe is at most", "proxy"):
+        assert words in notes
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 6])
+def test_few_places_without_truth_give_what_can_be_had(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode, n: int
+) -> None:
+    found = evaluate(make_cubes(n, truth=False), perfect, blind)
+    json.dumps(found, allow_nan=False)
+    assert "no truth beside the stores" in " ".join(found["notes"])
+    for method in found["methods"].values():
+        assert method["probe"] is None
+        assert method["mean_r2"] is None
+        assert (method["retrieval"] is None) == (n < 2)
+        assert (method["rankme"] is None) == (n < 2)
+    assert len(found["claims"]) == (4 if n >= 2 else 0)
+
+
+def test_pixels_without_data_are_borne_and_places_without_data_are_left_out_and_counted(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode
+) -> None:
+    cubes = make_cubes(50)
+    cubes.cubes[np.random.default_rng(0).random(cubes.cubes.shape) < 0.1] = np.nan
+    cubes.cubes[3, 5] = np.nan
+    cubes.frames[[7, 8], 2] = np.nan  # one date of the first half: no deviation, no difference from a single date
+    found = evaluate(cubes, perfect, blind)
+    json.dumps(found, allow_nan=False)
+    assert found["n"] == 49
+    assert {method["retrieval"]["n"] for method in found["methods"].values()} == {47}
+    assert "1 places without data in some channel are left out" in found["notes"]
+    assert any(note.startswith("2 places without data in some channel in one half") for note in found["notes"])
+    assert found["methods"]["sarpipe"]["retrieval"]["recall_at_1"]["value"] == 1
+
+
+def test_every_method_is_given_the_same_cubes(make_cubes: MakeCubes, perfect: Encode) -> None:
+    seen: dict[str, list[np.ndarray]] = {"ours": [], "random": []}
+
+    def spy(name: str) -> Encode:
+        def encode(cubes: np.ndarray) -> np.ndarray:
+            seen[name].append(cubes.copy())
+            return perfect(cubes)
+
+        return encode
+
+    evaluate(make_cubes(12), spy("ours"), spy("random"))
+    assert len(seen["ours"]) == len(seen["random"]) == 3
+    for ours, other in zip(seen["ours"], seen["random"], strict=True):
+        np.testing.assert_array_equal(ours, other)
+
+
+def test_neighbours_share_a_fold_and_a_note_says_how_many(make_cubes: MakeCubes, perfect: Encode) -> None:
+    # Truth and vectors know the cluster alone: with clusters split between folds this would be read well.
+    cubes = make_cubes(100)
+    groups = np.repeat(np.arange(20), 5)
+    index = cubes.index.assign(latitude=groups * 2.0 - 20, longitude=np.tile(np.arange(5) * 0.02, 20))
+    truth = pd.DataFrame({"id": list(cubes.ids), "luck": np.random.default_rng(0).standard_normal(20)[groups]})
+    names = np.random.default_rng(1).standard_normal((20, 40))[groups].astype(np.float32)
+    latents = perfect(cubes.cubes)
+
+    def encode(images: np.ndarray) -> np.ndarray:
+        nearest = np.square(perfect(images)[:, None] - latents[None]).sum(axis=2).argmin(axis=1)
+        return names[nearest]
+
+    found = evaluate(replace(cubes, index=index, truth=truth), encode, encode)
+    assert found["methods"]["sarpipe"]["probe"]["luck"]["r2"] < 0.1
+    assert any(note.startswith("100 places have another within 5 km") for note in found["notes"])
+    alone = evaluate(replace(cubes, truth=truth), encode, encode)
+    assert alone["methods"]["sarpipe"]["probe"]["luck"]["r2"] > 0.8
+
+
+def test_the_same_seed_gives_the_same_figures(make_cubes: MakeCubes, perfect: Encode, blind: Encode) -> None:
+    first, again, other = (evaluate(make_cubes(40), blind, perfect, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first["methods"] != other["methods"]
+
+
+def test_an_encoder_that_gives_nonsense_is_named(make_cubes: MakeCubes, perfect: Encode) -> None:
+    def broken(cubes: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(cubes))[:, None] == 2, np.nan, perfect(cubes))
+
+    with pytest.raises(DataError, match="random_weights gives numbers that are not finite for 'place-2'"):
+        evaluate(make_cubes(5), perfect, broken)
+    with pytest.raises(DataError, match=r"sarpipe gives an array \[5, 12\] for 6 cubes"):
+        evaluate(make_cubes(6), lambda cubes: np.zeros((5, 12), np.float32), perfect)
+
+
+def test_six_real_places_are_measured(real_data: Path, perfect: Encode, blind: Encode) -> None:
+    store = read_store(next((real_data / "S1GRD").glob("*.zarr.zip")))
+    made = [make_cube(place, SarRecipe()) for place in store.db]
+    index = pd.DataFrame({"id": list(store.ids), "latitude": store.latitude, "longitude": store.longitude})
+    cubes = CubeSet(
+        store.ids,
+        np.stack([one.cube for one in made]),
+        np.stack([one.frames for one in made]).astype(np.float16),
+        index,
+        None,
+    )
+    found = evaluate(cubes, perfect, blind)
+    json.dumps(found, allow_nan=False)
+    assert found["n"] == 6
+    assert found["methods"]["band_statistics"]["retrieval"]["recall_at_1"]["value"] >= 0.5
+    assert "6 places: the figures are anecdotes" in found["notes"][0]

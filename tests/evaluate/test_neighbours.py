@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sarpipe.evaluate.neighbours import clusters, folds
+
+KM = 1 / 111.195
+
+
+def test_neighbours_of_neighbours_are_one_cluster() -> None:
+    # 4 km steps make a chain; then 6 km on stands one alone.
+    latitude = np.array([0, 4, 8, 14]) * KM
+    labels, near = clusters(latitude, np.zeros(4))
+    assert len(set(labels[:3])) == 1
+    assert labels[3] not in labels[:3]
+    assert near.tolist() == [True, True, True, False]
+
+
+def test_distance_is_on_the_ground_also_far_north_and_across_the_antimeridian() -> None:
+    # 0.1 degrees of longitude are 11 km at the equator and 1.9 km at 80 degrees north.
+    labels, _ = clusters(np.array([0.0, 0.0, 80.0, 80.0, 80.0]), np.array([10.0, 10.1, 179.95, -179.95, 170.0]))
+    assert len(set(labels)) == 4
+    assert labels[2] == labels[3]
+
+
+def test_places_at_unknown_positions_have_no_neighbours() -> None:
+    labels, near = clusters(np.array([np.nan, np.nan, 1.0]), np.array([np.nan, 1.0, 1.0]))
+    assert len(set(labels)) == 3
+    assert not near.any()
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(2, 6), st.integers(0, 3))
+def test_no_group_is_ever_split_and_folds_are_as_even_as_groups_allow(sizes: list[int], count: int, seed: int) -> None:
+    groups = np.array(sizes)
+    fold = folds(groups, count, (seed,))
+    for group in np.unique(groups):
+        assert len(np.unique(fold[groups == group])) == 1
+    filled = np.bincount(fold)
+    assert len(filled) == min(count, len(np.unique(groups)))
+    assert filled.min() > 0
+    assert filled.max() - filled.min() <= np.bincount(groups).max()

@@ -1,0 +1,64 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sarpipe.settings import Settings, resolve
+from sarpipe.stages import straight
+from sarpipe.stages.chain import summarise
+
+TINY = {"train.epochs": 2, "train.batch_size": 4}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One data folder, and how to run the pipeline into it."""
+
+    data: Path
+    stores: Path
+    scheduler: str
+
+    def settings(self, **overrides: Any) -> Settings:
+        named = {name.replace("__", "."): value for name, value in overrides.items()}
+        return resolve(data=self.data, overrides={**TINY, "device": "cpu", **named}, dask=self.scheduler)
+
+    def __call__(self, *, force: bool = False, **overrides: Any) -> dict[str, Any]:
+        settings = self.settings(**overrides)
+        return summarise(settings, straight.run(settings, str(self.stores), lambda *_: None, force=force))
+
+    def files(self) -> dict[str, tuple[bytes, int]]:
+        """Path to bytes and time of last change, of all that was made."""
+        return {
+            str(path.relative_to(self.data)): (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in sorted(self.data.rglob("*"))
+            if path.is_file() and not path.name.startswith(".lock-")
+        }
+
+
+@pytest.fixture(scope="session")
+def finished(small_stores: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of one whole run. Read only."""
+    run = Run(tmp_path_factory.mktemp("finished"), small_stores, scheduler)
+    run()
+    return run.data
+
+
+@pytest.fixture
+def rerun(finished: Path, small_stores: Path, scheduler: str, tmp_path: Path) -> Run:
+    """A copy of a finished run, to break and run again."""
+    shutil.copytree(finished, tmp_path / "data")
+    return Run(tmp_path / "data", small_stores, scheduler)
+
+
+@pytest.fixture
+def fresh(small_stores: Path, scheduler: str, tmp_path: Path) -> Callable[[], Run]:
+    """An empty data folder, and a copy of the stores to break."""
+
+    def make() -> Run:
+        shutil.copytree(small_stores, tmp_path / "stores")
+        return Run(tmp_path / "data", tmp_path / "stores", scheduler)
+
+    return make

@@ -1,0 +1,132 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sarpipe.embeddings.geoparquet import read_geoparquet
+from sarpipe.errors import DamagedError, DataError, UsageError
+from sarpipe.stages import straight
+from sarpipe.stages.cube_set import current_set, load_cubes
+from sarpipe.storage import inspect
+
+LATER = ("train", "embed", "evaluate", "report")
+
+
+def quiet(*_: Any) -> None:
+    pass
+
+
+def test_places_are_conserved_and_every_output_is_there(rerun: Any) -> None:
+    summary = rerun()
+    assert summary["places"]["in"] == summary["places"]["embedded"] + summary["places"]["quarantined"] == 10
+    for name, path in summary["outputs"].items():
+        assert Path(path).exists(), name
+    embeddings = read_geoparquet(Path(summary["outputs"]["embeddings_parquet"]))
+    assert len(set(embeddings.ids)) == 10
+    assert np.isfinite(embeddings.vectors).all()
+
+
+def test_a_second_run_reuses_everything_and_touches_nothing(rerun: Any) -> None:
+    before = {name: made for name, made in rerun.files().items() if not name.endswith(("current.json", ".csv"))}
+    summary = rerun()
+    after = rerun.files()
+    assert summary["units"] == {"total": 2, "computed": 0, "reused": 2, "refused": 0}
+    assert set(summary["stages"].values()) == {"reused"}
+    assert {name: after[name] for name in before} == before
+
+
+def remade(rerun: Any) -> set[str]:
+    summary = rerun()
+    stages = {stage for stage, how in summary["stages"].items() if how == "computed"}
+    return stages | ({"unit"} if summary["units"]["computed"] == 1 else set())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "stage"),
+    [
+        ("cubes/sar-*/ssl4eos12*_000001-*", "unit"),
+        ("models/sar-*", "train"),
+        ("embeddings/sar-*", "embed"),
+        ("reports/evaluation-*", "evaluate"),
+        ("reports/sar-*", "report"),
+    ],
+)
+@pytest.mark.parametrize("how", ["deleted", "damaged"])
+def test_what_is_gone_or_damaged_is_made_again_bit_for_bit_and_nothing_else(
+    rerun: Any, pattern: str, stage: str, how: str
+) -> None:
+    before = {name: content for name, (content, _) in rerun.files().items()}
+    (folder,) = rerun.data.glob(pattern)
+    if how == "deleted":
+        shutil.rmtree(folder)
+    else:
+        victim = folder / sorted(inspect(folder).files)[0]
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content)
+    assert remade(rerun) == {stage}
+    assert {name: content for name, (content, _) in rerun.files().items()} == before
+
+
+def test_force_makes_a_stage_again(rerun: Any) -> None:
+    settings = rerun.settings()
+    assert straight.later("embed", settings, quiet)["computed"] is False
+    assert straight.later("embed", settings, quiet, force=True)["computed"] is True
+    assert remade(rerun) == set()
+
+
+def test_another_setting_remakes_only_what_depends_on_it(rerun: Any) -> None:
+    summary = rerun(train__seed=1)
+    assert summary["units"]["computed"] == 0
+    assert set(summary["stages"].values()) == {"computed"}
+    # What was made with the first settings is still there.
+    assert remade(rerun) == set()
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_is_kept(fresh: Callable[[], Any]) -> None:
+    run = fresh()
+    first, second = sorted(run.stores.glob("*.zip"))
+    first.write_bytes(first.read_bytes()[:-5000])
+    result = straight.preprocess(run.settings(), str(run.stores), quiet)
+    assert list(result["refused"]) == ["ssl4eos12_train_seasonal_data_000001"]
+    assert "not a whole zip" in result["refused"]["ssl4eos12_train_seasonal_data_000001"]
+    assert len(load_cubes(current_set(run.settings())).ids) == result["cube_set"]["places_kept"] == 5
+    listed = pd.read_csv(run.data / "quarantine" / f"{run.settings().cubes_folder.name}.csv")
+    assert list(listed["store"]) == ["ssl4eos12_train_seasonal_data_000001"]
+    second.write_bytes(b"")
+    with pytest.raises(DataError, match="none of 2 stores"):
+        straight.preprocess(run.settings(), str(run.stores), quiet)
+
+
+def test_a_place_that_two_stores_have_is_kept_once(fresh: Callable[[], Any]) -> None:
+    run = fresh()
+    first, second = sorted(run.stores.glob("*.zip"))
+    shutil.copy(first, second)
+    for truth in run.stores.glob("*.truth.parquet"):
+        truth.unlink()
+    counts = straight.preprocess(run.settings(), str(run.stores), quiet)["cube_set"]
+    assert (counts["places_in"], counts["places_kept"], counts["places_quarantined"]) == (10, 5, 5)
+
+
+def test_a_stage_whose_forerunner_has_not_run_says_what_to_type(fresh: Callable[[], Any]) -> None:
+    run = fresh()
+    with pytest.raises(UsageError, match="sarpipe preprocess SOURCE"):
+        straight.later("train", run.settings(), quiet)
+    straight.preprocess(run.settings(), str(run.stores), quiet)
+    with pytest.raises(UsageError, match="sarpipe train"):
+        straight.later("embed", run.settings(), quiet)
+
+
+def test_a_set_whose_unit_is_gone_is_not_trained_on(rerun: Any) -> None:
+    (unit,) = rerun.data.glob("cubes/sar-*/ssl4eos12*_000002-*")
+    shutil.rmtree(unit)
+    with pytest.raises(UsageError, match="is gone"):
+        straight.later("train", rerun.settings(train__seed=9), quiet)
+    note = next(rerun.data.glob("cubes/sar-*/current.json"))
+    note.write_text(note.read_text().replace("set-", "../set-"))
+    with pytest.raises(DamagedError, match=r"current\.json"):
+        straight.later("train", rerun.settings(train__seed=9), quiet)
