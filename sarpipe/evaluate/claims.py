@@ -8,6 +8,9 @@ from typing import Any
 ANECDOTE = 100
 """With fewer places a figure is an anecdote."""
 
+FEWEST = 30
+"""With fewer places nothing is won or lost: a difference has no interval that could be trusted."""
+
 LABELS = {
     "sarpipe": "the embedding",
     "random_weights": "the same encoder with random weights",
@@ -20,7 +23,8 @@ def claims(
 ) -> list[str]:
     """One sentence for each baseline and each of mean R², recall at 1 and mean reciprocal rank.
 
-    A win is a paired difference whose 95 % interval lies above 0; one that holds 0 shows nothing.
+    A win is a paired difference whose 95 % interval lies above 0; one that holds 0 shows nothing, and one without an
+    interval (fewer than `FEWEST` places) is not judged.
 
     Args:
         methods: As in the result of `sarpipe.evaluate.evaluate`.
@@ -40,17 +44,24 @@ def claims(
 
 def _sentence(task: str, places: int, row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> str:
     label = LABELS[row["baseline"]]
-    low, high = row["interval"]
-    size = f"{row['difference']:z.3f} [{low:z.3f}, {high:z.3f}]"
-    if low > 0:
-        verdict = f"the embedding beats {label} by {size}"
-    elif high < 0:
-        verdict = f"the embedding does not beat {label}: difference {size}"
+    if row["interval"] is None:
+        verdict = (
+            f"{places} places are too few to set the embedding against {label}: difference {row['difference']:z.3f}"
+        )
     else:
-        verdict = f"no difference between the embedding and {label} is shown: {size}"
+        verdict = _verdict(label, row["difference"], *row["interval"])
     ours, theirs = (_value(methods[name], row["measure"]) for name in ("sarpipe", row["baseline"]))
-    anecdote = " So few places are an anecdote." if places < ANECDOTE else ""
+    anecdote = " So few places are an anecdote." if FEWEST <= places < ANECDOTE else ""
     return f"{task} {verdict} ({ours:.3f} against {theirs:.3f}).{anecdote}"
+
+
+def _verdict(label: str, difference: float, low: float, high: float) -> str:
+    size = f"{difference:z.3f} [{low:z.3f}, {high:z.3f}]"
+    if low > 0:
+        return f"the embedding beats {label} by {size}"
+    if high < 0:
+        return f"the embedding does not beat {label}: difference {size}"
+    return f"no difference between the embedding and {label} is shown: {size}"
 
 
 def _value(method: Mapping[str, Any], measure: str) -> float:

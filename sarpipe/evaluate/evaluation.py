@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sarpipe.cubes import CubeSet
 from sarpipe.evaluate import probe, retrieval
 from sarpipe.evaluate.band_statistics import band_statistics
-from sarpipe.evaluate.claims import LABELS, claims
+from sarpipe.evaluate.claims import FEWEST, LABELS, claims
 from sarpipe.evaluate.encoded import Encode, Encoded, encode_all
 from sarpipe.evaluate.estimate import Estimate, resamples
 from sarpipe.evaluate.neighbours import clusters
@@ -57,7 +57,8 @@ def evaluate(
     Returns:
         JSON-able, without NaN: ``n``, places measured; ``methods``, for ``sarpipe``, ``random_weights`` and
         ``band_statistics`` each ``dimensions``, ``rankme``, ``retrieval``, ``probe`` and ``mean_r2``; ``differences``,
-        the paired differences of ``mean_r2``, ``r2:<target>``, ``recall_at_1`` and ``mrr`` to each baseline;
+        the paired differences of ``mean_r2``, ``r2:<target>``, ``recall_at_1`` and ``mrr`` to each baseline, with an
+        interval from `sarpipe.evaluate.claims.FEWEST` places on;
         ``claims``, what these say, in sentences; ``notes``, what limits them.
 
     Raises:
@@ -74,13 +75,19 @@ def evaluate(
         say(f"measuring {LABELS[name]}")
         scores[name] = _Scores(_probe(encoded, name, targets, seed), _retrieval(encoded, name, groups, seed))
     found = {name: _method(encoded, name, scores[name]) for name in methods}
+    probed = len(targets.rows) if isinstance(targets, Targets) else 0
+    counts = {"recall_at_1": len(encoded.paired), "mrr": len(encoded.paired)}
     differences = [
-        {"measure": measure, "baseline": name, "difference": gap.value, "interval": gap.interval}
+        {
+            "measure": measure,
+            "baseline": name,
+            "difference": gap.value,
+            "interval": gap.interval if counts.get(measure, probed) >= FEWEST else None,
+        }
         for name in methods
         if name != "sarpipe"
         for measure, gap in _differences(scores["sarpipe"], scores[name]).items()
     ]
-    probed = len(targets.rows) if isinstance(targets, Targets) else 0
     return {
         "n": len(encoded.places),
         "methods": found,

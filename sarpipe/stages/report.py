@@ -68,9 +68,11 @@ def _write(
         Report(
             title=f"sarpipe: {len(places.ids)} places",
             summary={
-                "places read": counts["places_in"],
-                "places embedded": len(table.ids),
-                "places in quarantine": counts["places_quarantined"],
+                "places": {
+                    "in": counts["places_in"],
+                    "embedded": len(table.ids),
+                    "quarantined": counts["places_quarantined"],
+                },
                 "stores refused": counts["stores_refused"],
                 "recipe": cube_set.meta["settings"]["name"],
                 "preset": model.meta["settings"]["preset"],

@@ -44,12 +44,13 @@ def same_bits(one, other):
 
 @pytest.mark.parametrize("preset", ["sar", "original"])
 def test_a_run_that_was_killed_and_resumed_ends_bit_for_bit_like_one_that_was_not(toy_places, tmp_path, preset):
-    places = toy_places(9)
-    whole = train(places, short(preset), tmp_path / "whole", device="cpu")
+    places = toy_places(5)
+    settings = short(preset, batch_size=2)
+    whole = train(places, settings, tmp_path / "whole", device="cpu")
     for step in (1, 5, 8):  # in the first epoch, within the third, at the end of the last
         with pytest.raises(Killed):
-            run(places, short(preset), tmp_path / "killed", progress=stop_after(step))
-    resumed = run(places, short(preset), tmp_path / "killed")
+            run(places, settings, tmp_path / "killed", progress=stop_after(step))
+    resumed = run(places, settings, tmp_path / "killed")
     assert resumed.facts["resumed_from_step"] == 6
     assert same_bits(whole, resumed)
     assert resumed.losses.equals(whole.losses)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+
+from sarpipe.preprocess.sobel import sobel
+
+
+@given(arrays(np.uint8, (9, 12)))
+def test_it_is_the_magnitude_of_cv2s_gradient(image: NDArray[np.uint8]) -> None:
+    across, down = (cv2.Sobel(image, cv2.CV_64F, dx, dy, ksize=3) for dx, dy in ((1, 0), (0, 1)))
+    result = sobel(image, np.ones(image.shape, bool))
+
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, np.hypot(across, down), rtol=1e-6)
+
+
+@given(arrays(np.uint8, (9, 12)), arrays(np.bool_, (9, 12), elements=st.sampled_from([True, True, True, False])))
+def test_pixels_beside_one_without_data_are_nan_and_the_others_as_before(
+    image: NDArray[np.uint8], valid: NDArray[np.bool_]
+) -> None:
+    touched = binary_dilation(~valid, np.ones((3, 3)))
+    whole = sobel(image, np.ones(image.shape, bool))
+
+    for filler in (0, 255):
+        result = sobel(np.where(valid, image, filler).astype(np.uint8), valid)
+        np.testing.assert_array_equal(result, np.where(touched, np.nan, whole))
+
+
+def test_a_slope_of_one_level_a_pixel_is_8() -> None:
+    image = np.tile(np.arange(20, dtype=np.uint8), (20, 1))
+    result = sobel(image, np.ones(image.shape, bool))
+
+    assert (result[:, 1:-1] == 8).all()
+    # The border is mirrored about its pixel, so there is no slope across it.
+    assert (result[:, [0, -1]] == 0).all()
