@@ -285,3 +285,7 @@ def _finished(options: argparse.Namespace, settings: Any, results: dict[str, Any
         print(json.dumps(summary))
     print_summary(summary, seen_at)
     return 3 if summary.get("quarantine") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_array
 
 
 @cache
@@ -36,11 +37,28 @@ def resample(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     Without NaN this equals skimage's anti-aliased resize. With NaN each new pixel is the weighted mean of the
     valid pixels below it, and NaN where they hold less than half of its weight.
     """
-    rows = resize_matrix(images.shape[-2], size).astype(np.float32)
-    columns = resize_matrix(images.shape[-1], size).astype(np.float32)
     valid = np.isfinite(images)
     if valid.all():
-        return np.asarray(rows @ images @ columns.T, np.float32)
-    weight = rows @ valid.astype(np.float32) @ columns.T
-    total = rows @ np.where(valid, images, 0).astype(np.float32) @ columns.T
+        return _weighted(images, size)
+    weight = _weighted(valid.astype(np.float32), size)
+    total = _weighted(np.where(valid, images, 0).astype(np.float32), size)
     return np.where(weight >= 0.5, total / np.maximum(weight, np.float32(1e-6)), np.nan).astype(np.float32)
+
+
+def _weighted(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The weighted sums along both axes."""
+    rows_done = _along_rows(np.asarray(images, np.float32), size)
+    return np.ascontiguousarray(_along_rows(rows_done.swapaxes(-1, -2), size).swapaxes(-1, -2))
+
+
+def _along_rows(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    # A sparse product and not BLAS, whose last bits depend on the number of its threads: same place, same bytes.
+    columns = np.moveaxis(images, -2, 0)
+    product = _sparse(images.shape[-2], size) @ columns.reshape(len(columns), -1)
+    result: NDArray[np.float32] = np.moveaxis(product.reshape(size, *columns.shape[1:]), 0, -2)
+    return result
+
+
+@cache
+def _sparse(size_in: int, size_out: int) -> csr_array:
+    return csr_array(resize_matrix(size_in, size_out).astype(np.float32))

@@ -18,7 +18,9 @@ def sobel(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.floa
         The magnitude; NaN at every pixel that has one without data among its 3 x 3.
     """
     across, down = (cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
-    magnitude: NDArray[np.float32] = np.asarray(cv2.magnitude(across, down), np.float32)
+    # Not cv2.magnitude: the last bit of what it gives depends on where in memory its result lies. These sums are whole
+    # numbers below 2^24, so this is the exact magnitude, rounded once.
+    magnitude: NDArray[np.float32] = np.sqrt(np.square(across) + np.square(down))
     if not valid.all():
         inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REFLECT_101)
         magnitude[inside == 0] = np.nan

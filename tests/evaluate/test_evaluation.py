@@ -161,3 +161,5 @@ def test_six_real_places_are_measured(real_data: Path, perfect: Encode, blind: E
     assert found["n"] == 6
     assert found["methods"]["band_statistics"]["retrieval"]["recall_at_1"]["value"] >= 0.5
     assert "6 places: the figures are anecdotes" in found["notes"][0]
+    assert all(one["interval"] is None for one in found["differences"])
+    assert all("6 places are too few" in claim for claim in found["claims"])

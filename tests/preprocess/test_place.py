@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from sarpipe.preprocess.place import Cube, RejectedPlaceError, make_cube
 from sarpipe.preprocess.recipe import OriginalRecipe, Recipe, SarRecipe
 from sarpipe.preprocess.temporal import statistics
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 Places = Callable[..., NDArray[np.float16]]
 Frames = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 Resize = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -73,6 +79,32 @@ def assert_same(one: Cube, other: Cube) -> None:
     np.testing.assert_array_equal(one.cube, other.cube)
     np.testing.assert_array_equal(one.frames, other.frames)
     assert one.valid == other.valid
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
+def test_the_bytes_depend_neither_on_threads_nor_on_memory(tmp_path: Path, speckled: Places, recipe: Recipe) -> None:
+    place = speckled()[0]
+    np.save(tmp_path / "place.npy", place)
+    program = (
+        "import sys, hashlib, cv2, numpy as np\n"
+        "from pydantic import TypeAdapter\n"
+        "from sarpipe.preprocess.place import make_cube\n"
+        "from sarpipe.preprocess.recipe import Recipe\n"
+        "recipe = TypeAdapter(Recipe).validate_json(sys.argv[2])\n"
+        "cv2.setNumThreads(int(sys.argv[3]))\n"
+        "place, kept = np.load(sys.argv[1]), []\n"
+        "for i in range(4):\n"
+        "    kept.append(np.empty(1000 + 4 * i, np.uint8))\n"
+        "    print(hashlib.sha256(make_cube(place, recipe).cube.tobytes()).hexdigest())\n"
+    )
+    digests = set()
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", program, tmp_path / "place.npy", recipe.model_dump_json(), threads]
+        ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        digests |= set(ran.stdout.split())
+
+    assert digests == {hashlib.sha256(make_cube(place, recipe).cube.tobytes()).hexdigest()}
 
 
 def with_hole(place: NDArray[np.float16], filler: float) -> NDArray[np.float16]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,6 +20,7 @@ SAR = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(SAR | st.just(OriginalRecipe()))
 def test_a_recipe_survives_json(recipe: Recipe) -> None:
     assert RECIPE.validate_json(recipe.model_dump_json()) == recipe

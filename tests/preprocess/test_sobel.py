@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation
 from sarpipe.preprocess.sobel import sobel
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, (9, 12)))
 def test_it_is_the_magnitude_of_cv2s_gradient(image: NDArray[np.uint8]) -> None:
     across, down = (cv2.Sobel(image, cv2.CV_64F, dx, dy, ksize=3) for dx, dy in ((1, 0), (0, 1)))
@@ -20,6 +21,7 @@ def test_it_is_the_magnitude_of_cv2s_gradient(image: NDArray[np.uint8]) -> None:
     np.testing.assert_allclose(result, np.hypot(across, down), rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, (9, 12)), arrays(np.bool_, (9, 12), elements=st.sampled_from([True, True, True, False])))
 def test_pixels_beside_one_without_data_are_nan_and_the_others_as_before(
     image: NDArray[np.uint8], valid: NDArray[np.bool_]

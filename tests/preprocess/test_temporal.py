@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ VALUES = st.floats(-1000, 1000, width=32)
 FRAMES = arrays(np.float32, (4, 2, 3, 2), elements=VALUES | st.just(np.nan))
 
 
+@settings(deadline=None)
 @given(FRAMES)
 def test_they_are_numpys_over_the_valid_dates(frames: NDArray[np.float32]) -> None:
     mean, std, diff = np.split(statistics(frames), 3)
@@ -33,6 +34,7 @@ def test_they_are_numpys_over_the_valid_dates(frames: NDArray[np.float32]) -> No
         np.testing.assert_array_equal(diff[place], np.float32(expected))
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (4, 2, 3, 2), elements=VALUES), st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_a_pixel_without_data_changes_no_other_pixel(frames: NDArray[np.float32], missing: float) -> None:
     holed = frames.copy()
@@ -52,6 +54,7 @@ def test_channels_come_statistic_by_statistic() -> None:
     )
 
 
+@settings(deadline=None)
 @given(FRAMES, st.permutations(range(4)))
 def test_the_order_of_dates_matters_to_the_difference_alone(frames: NDArray[np.float32], order: list[int]) -> None:
     one, other = statistics(frames), statistics(frames[order])

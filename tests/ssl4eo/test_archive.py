@@ -133,7 +133,7 @@ def test_a_zip_cut_anywhere_is_refused(tmp_path: Path, write_store: Write) -> No
 
 
 def test_no_flipped_bit_of_a_zip_goes_unnoticed(tmp_path: Path, write_store: Write) -> None:
-    # Names of 18 letters make entries of 64 bytes in the directory, so that one flipped bit of a length may swallow one.
+    # Names of 18 letters make entries of 64 bytes in the directory, so one flipped bit of a length may swallow one.
     path = write_store(tmp_path / "s.zarr.zip", {"center_lat/.zarray": b"{ }", "center_lon/.zarray": b"abc"})
     whole = path.read_bytes()
 

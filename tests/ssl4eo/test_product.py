@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarpipe.ssl4eo.product import orbit_pass, parse_product
@@ -70,6 +70,7 @@ def test_relative_orbits_agree_with_those_of_another_data_set(day: str, hour: fl
     assert relative in [product.relative_orbit for product in parsed if product]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["S1A", "S1B"]), st.integers(0, 999_999 - 175))
 def test_relative_orbits_repeat_after_175(mission: str, orbit: int) -> None:
     one, other = (
@@ -104,6 +105,7 @@ def test_what_is_no_product_id_is_none(text: str) -> None:
     assert parse_product(text) is None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_parsed_or_none(text: str) -> None:
     for candidate in (text, PUNJAB_MORNING[:17] + text, PUNJAB_MORNING[:30] + text + PUNJAB_MORNING[30:]):

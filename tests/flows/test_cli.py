@@ -1,0 +1,147 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sarpipe.flows.cli import main
+
+TINY = ["--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "device=cpu"]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command; its exit code, stdout and stderr."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_simulate_then_run_then_run_again(run: Run, tmp_path: Path, scheduler: str) -> None:
+    stores, data = tmp_path / "stores", tmp_path / "data"
+    code, out, _ = run("simulate", stores, "--stores", 1, "--places", 4, "--json")
+    assert code == 0
+    assert [Path(path).is_file() for path in json.loads(out)["stores"]] == [True]
+    command = ("run", stores, "--data", data, "--dask", scheduler, *TINY, "--json")
+    first_code, first, _ = run(*command)
+    again_code, again, said = run(*command)
+    assert (first_code, again_code) == (0, 0)
+    assert json.loads(first)["places"] == {"in": 4, "quarantined": 0, "embedded": 4}
+    assert json.loads(again)["units"] == {"total": 1, "computed": 0, "reused": 1, "refused": 0}
+    assert set(json.loads(again)["stages"].values()) == {"reused"}
+    assert "1 reused" in said
+    for path in json.loads(again)["outputs"].values():
+        assert Path(path).exists()
+
+
+def test_a_dry_run_says_what_is_missing_and_makes_nothing(run: Run, small_stores: Path, tmp_path: Path) -> None:
+    code, out, _ = run("run", small_stores, "--data", tmp_path / "data", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert (code, plan["status"]) == (0, "planned")
+    assert [(step["stage"], step["state"]) for step in plan["plan"]] == [
+        ("preprocess", "missing"),
+        ("preprocess", "missing"),
+        ("train", "waits"),
+        ("embed", "waits"),
+        ("evaluate", "waits"),
+        ("report", "waits"),
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_refused_store_is_named_and_the_exit_code_is_3(
+    run: Run, small_stores: Path, tmp_path: Path, scheduler: str
+) -> None:
+    shutil.copytree(small_stores, tmp_path / "stores")
+    store = next((tmp_path / "stores").glob("*1.zarr.zip"))
+    store.write_bytes(store.read_bytes()[:-5000])
+    code, out, said = run("preprocess", tmp_path / "stores", "--data", tmp_path / "data", "--dask", scheduler, "--json")
+    assert code == 3
+    summary = json.loads(out)
+    assert (summary["units"]["refused"], summary["units"]["computed"]) == (1, 1)
+    assert [row["store"] for row in summary["quarantine"]] == ["ssl4eos12_train_seasonal_data_000001"]
+    assert "not used: store ssl4eos12_train_seasonal_data_000001" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "/no/such/folder"], 2, "/no/such/folder does not exist"),
+        (["run", "{empty}"], 2, "holds no store"),
+        (["run", "{empty}", "--bogus"], 2, "--bogus"),
+        (["run"], 2, "SOURCE"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["preprocess", "{empty}", "--recipe", "best"], 2, "best"),
+        (["preprocess", "{empty}", "--workers", "0"], 2, "--workers"),
+        (["train", "--set", "train.epochs=0"], 2, "train.epochs"),
+        (["train", "--config", "/no/such.yaml"], 2, "/no/such.yaml"),
+        (["train"], 2, "sarpipe preprocess SOURCE"),
+        (["preprocess", "{broken}"], 1, "not a whole zip"),
+        (["simulate", "{file}"], 1, "file"),
+    ],
+)
+def test_what_is_wrong_is_said_once_without_a_traceback(
+    run: Run, tmp_path: Path, scheduler: str, arguments: list[str], code: int, said: str
+) -> None:
+    for folder in ("empty", "broken"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "broken" / "a.zarr.zip").write_bytes(b"PK")
+    (tmp_path / "file").write_text("")
+    arguments = [
+        argument.format(**{name: tmp_path / name for name in ("empty", "broken", "file")}) for argument in arguments
+    ]
+    extra = ["--data", str(tmp_path / "data")] if arguments[0] in ("preprocess", "run", "train") else []
+    found, out, message = run(*arguments, *extra, *(["--dask", scheduler] if "{broken}" in arguments else []))
+    assert found == code
+    assert out == ""
+    assert said in message
+    assert "Traceback" not in message
+
+
+def test_a_failure_is_one_json_object_too(run: Run) -> None:
+    code, out, _ = run("run", "/no/such/folder", "--json")
+    assert code == 2
+    assert json.loads(out)["status"] == "failed"
+    assert "/no/such/folder" in json.loads(out)["error"]
+
+
+def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: Path, scheduler: str) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    code, _, said = run("preprocess", small_stores, "--data", tmp_path / "data", "--dask", scheduler)
+    assert code == 1
+    assert "--data" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("simulate", "preprocess", "train", "embed", "evaluate", "report", "run"))]
+)
+def test_help_has_examples(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sarpipe.flows.cli", *command, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "examples:\n  sarpipe " in done.stdout
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_through_prefect_the_result_is_the_same(run: Run, small_stores: Path, tmp_path: Path, scheduler: str) -> None:
+    command: list[Any] = ["preprocess", small_stores, "--dask", scheduler, "--json", "--data"]
+    straight = json.loads(run(*command, tmp_path / "straight")[1])
+    code, out, said = run(*command, tmp_path / "prefect", "--prefect")
+    assert code == 0
+    assert json.loads(out)["units"] == straight["units"]
+    assert Path(json.loads(out)["outputs"]["cubes"]).name == Path(straight["outputs"]["cubes"]).name
+    assert "/runs/flow-run/" in said

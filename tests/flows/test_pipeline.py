@@ -1,0 +1,160 @@
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
+from prefect.exceptions import ParameterTypeError
+from prefect.states import State
+
+from sarpipe.errors import DataError
+from sarpipe.flows.pipeline import pipeline
+from sarpipe.flows.preprocess import preprocess
+from sarpipe.tasks.policy import OPTIONS
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+TINY = {"train.epochs": 1, "train.batch_size": 4, "device": "cpu"}
+FIRST, SECOND = (f"ssl4eos12_train_seasonal_data_00000{number}" for number in (1, 2))
+
+
+def run_id(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+def task_runs(flow_run: UUID) -> dict[str, TaskRun]:
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
+    return {run.name: run for run in runs}
+
+
+def artifact_types(flow_run: UUID) -> Counter[str]:
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
+        )
+    return Counter(str(artifact.type) for artifact in found)
+
+
+@pytest.fixture(scope="module")
+def first_run(
+    prefect_server: None, small_stores: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], State[Any]]:
+    """The parameters of a pipeline, and the final state of its first run."""
+    parameters = {
+        "source": str(small_stores),
+        "data": str(tmp_path_factory.mktemp("data")),
+        "overrides": TINY,
+        "dask": scheduler,
+    }
+    return parameters, pipeline(**parameters, return_state=True)
+
+
+def test_the_pipeline_ends_with_a_page(first_run: tuple[dict[str, Any], State[Any]]) -> None:
+    _, state = first_run
+    result = state.result()
+    assert state.is_completed()
+    assert sum(unit["computed"] for unit in result["preprocess"]["units"]) == 2
+    assert result["embed"]["places"] == 10
+    assert "<html" in (Path(result["report"]["folder"]) / "report.html").read_text()
+
+
+def test_a_store_has_a_task_run_of_its_name(first_run: tuple[dict[str, Any], State[Any]]) -> None:
+    parameters, _ = first_run
+    state = preprocess(**parameters, return_state=True)
+    runs = task_runs(run_id(state))
+    assert set(runs) == {f"preprocess {FIRST}", f"preprocess {SECOND}", "collect cubes"}
+    assert artifact_types(run_id(state)) == {"progress": 1, "table": 1}
+
+
+def test_a_second_run_computes_nothing(first_run: tuple[dict[str, Any], State[Any]]) -> None:
+    parameters, first = first_run
+    again = pipeline(**parameters)
+    assert not any(unit["computed"] for unit in again["preprocess"]["units"])
+    for stage in ("train", "embed", "evaluate", "report"):
+        assert again[stage] == {**first.result()[stage], "computed": False}
+
+
+def test_what_prefect_remembers_but_is_gone_is_made_again(first_run: tuple[dict[str, Any], State[Any]]) -> None:
+    parameters, first = first_run
+    units = {unit["name"]: Path(unit["folder"]) for unit in first.result()["preprocess"]["units"]}
+    shutil.rmtree(units[SECOND])
+    again = preprocess(**parameters)
+    assert {unit["name"]: unit["computed"] for unit in again["units"]} == {FIRST: False, SECOND: True}
+    assert (units[SECOND] / "cubes.npy").is_file()
+
+
+def test_another_data_folder_is_filled_although_the_inputs_are_the_same(
+    first_run: tuple[dict[str, Any], State[Any]], tmp_path: Path
+) -> None:
+    parameters, _ = first_run
+    made = preprocess(**{**parameters, "data": str(tmp_path / "other")})
+    assert all(Path(unit["folder"]).is_relative_to(tmp_path / "other") for unit in made["units"])
+    assert all((Path(unit["folder"]) / "cubes.npy").is_file() for unit in made["units"])
+
+
+def test_a_store_that_cannot_be_used_fails_alone_and_is_not_tried_again(
+    small_stores: Path, scheduler: str, tmp_path: Path
+) -> None:
+    shutil.copytree(small_stores, tmp_path / "stores")
+    broken = tmp_path / "stores" / f"{FIRST}.zarr.zip"
+    broken.write_bytes(broken.read_bytes()[:-5000])
+    state = preprocess(str(tmp_path / "stores"), str(tmp_path / "data"), dask=scheduler, return_state=True)
+    runs = task_runs(run_id(state))
+    assert state.is_completed()
+    assert "1 stores refused" in str(state.message)
+    assert list(state.result()["refused"]) == [FIRST]
+    failed = runs[f"preprocess {FIRST}"]
+    assert (failed.state_type, failed.run_count) == ("FAILED", 1)
+    assert runs[f"preprocess {SECOND}"].state_type == "COMPLETED"
+
+
+def test_where_no_store_can_be_used_the_run_fails(tmp_path: Path, scheduler: str) -> None:
+    (tmp_path / "a.zarr.zip").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="none of 1 stores"):
+        preprocess(str(tmp_path), str(tmp_path / "data"), dask=scheduler)
+
+
+def flaky(error: Exception, tries: list[int]) -> Callable[[], int]:
+    @task(**{**OPTIONS, "retry_delay_seconds": 0, "cache_policy": None})
+    def attempt() -> int:
+        tries.append(1)
+        if len(tries) < 2:
+            raise error
+        return len(tries)
+
+    return attempt
+
+
+def test_what_may_go_away_by_itself_is_tried_again_and_bad_data_is_not() -> None:
+    passing, lasting = [], []
+
+    @flow
+    def both() -> None:
+        assert flaky(OSError("the disk was away"), passing)() == 2
+        with pytest.raises(DataError):
+            flaky(DataError("no vh"), lasting)()
+
+    both()
+    assert (len(passing), len(lasting)) == (2, 1)
+
+
+def test_results_are_json(first_run: tuple[dict[str, Any], State[Any]], results: Path) -> None:
+    records = [path for path in results.rglob("*") if path.is_file()]
+    assert records
+    for record in records:
+        document = json.loads(record.read_bytes())
+        assert document["metadata"]["serializer"]["type"] == "json"
+
+
+def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(ParameterTypeError, match="recipe"):
+        preprocess(str(tmp_path), recipe="best")  # type: ignore[arg-type]
