@@ -53,7 +53,8 @@ def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                # The scheduler has an HTTP server in any case: on the loopback, on a port that is free.
+                dashboard_address="127.0.0.1:0",
                 # What goes wrong on a worker comes back with its result; its log only adds noise at the end.
                 silence_logs=logging.CRITICAL,
             ) as cluster,

@@ -69,4 +69,4 @@ def settled(state: State[Any]) -> dict[str, Any]:
         Exception: What the task failed with.
     """
     receipt: dict[str, Any] = dict(state.result())
-    return {**receipt, "computed": False} if state.name == "Cached" else receipt
+    return {**receipt, "computed": False, "seconds": 0.0} if state.name == "Cached" else receipt

@@ -26,8 +26,8 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    readout: Literal["tokens", "tokens_and_conv"] = Field(
-        "tokens_and_conv", description="What the last linear layer sees: the mean token, or also the mean conv features"
+    readout: Literal["tokens", "tokens_and_stages"] = Field(
+        "tokens_and_stages", description="What the last linear layer sees: the mean token, or also the mean conv features"
     )
     positions: bool = Field(True, description="Whether tokens know where they are (fixed 2-D sine and cosine)")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
     """Four strided convolutions, a transformer over their 4 x 4 tokens, and a linear layer to 1024.
 
     64 px are 16 tokens. The original reads out the mean token alone: 128 numbers through a linear layer, so its
-    1024-D embedding spans 128 dimensions at most. With the readout ``tokens_and_conv`` the layer also sees the
+    1024-D embedding spans 128 dimensions at most. With the readout ``tokens_and_stages`` the layer also sees the
     mean of the 512 convolutional features that the tokens are made of, and 640 dimensions are open: the texture
     and level that these hold need not pass through 128 numbers. Both are means over the place, so it costs no
     invariance and next to no time.
@@ -63,8 +63,10 @@ class Encoder(nn.Module):
         self.register_buffer("positions", _positions(CUBE_SIZE >> len(WIDTHS)), persistent=False)
         layer = nn.TransformerEncoderLayer(TOKEN_DIM, HEADS, FEEDFORWARD, config.dropout, batch_first=True)
         self.transformer = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
-        wide = WIDTHS[-1] if config.readout == "tokens_and_conv" else 0
-        self.readout = nn.Linear(TOKEN_DIM + wide, EMBED_DIM)
+        wide = config.readout == "tokens_and_stages"
+        pooled = TOKEN_DIM + (2 * len(CHANNELS) + sum(WIDTHS) if wide else 0)
+        self.level = nn.BatchNorm1d(pooled) if wide else nn.Identity()
+        self.readout = nn.Linear(pooled, EMBED_DIM)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in no stub
 
     @property
@@ -81,14 +83,18 @@ class Encoder(nn.Module):
         Returns:
             ``[B, 1024]``.
         """
-        features = self.conv(self.standardise(cubes))
+        features = self.standardise(cubes)
+        pools = [features.mean((2, 3)), features.std((2, 3))]
+        for stage in self.conv:
+            features = stage(features)
+            pools.append(features.mean((2, 3)))
         tokens = self.project(features.flatten(2).transpose(1, 2))
         if self.settings.positions:
             tokens = tokens + self.positions
         pooled = self.transformer(tokens).mean(1)
-        if self.settings.readout == "tokens_and_conv":
-            pooled = torch.cat([pooled, features.mean((2, 3))], dim=1)
-        embedding: Tensor = self.readout(pooled)
+        if self.settings.readout == "tokens_and_stages":
+            pooled = torch.cat([pooled, *pools], dim=1)
+        embedding: Tensor = self.readout(self.level(pooled))
         return embedding
 
     def standardise(self, cubes: Tensor) -> Tensor:

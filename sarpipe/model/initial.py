@@ -47,7 +47,7 @@ def random_encoder(like: Encoder, cubes: NDArray[np.float32], *, seed: int = 0, 
     """
     mean, std = (buffer.cpu().numpy().ravel() for buffer in (like.mean, like.std))
     encoder = new_encoder(like.settings, mean, std, seed=seed).eval()
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.train()
         norm.momentum = None  # the plain mean over all batches

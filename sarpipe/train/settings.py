@@ -74,8 +74,8 @@ class TrainSettings(BaseModel):
     neighbour_km: float = Field(
         5.0, ge=0, le=20_000, description="Places closer than this are no negatives of each other, km; 0: all are"
     )
-    readout: Literal["tokens", "tokens_and_conv"] = Field(
-        "tokens_and_conv", description="What the embedding is read from: the mean token, or also the mean conv features"
+    readout: Literal["tokens", "tokens_and_stages"] = Field(
+        "tokens_and_stages", description="What the embedding is read from: the mean token, or also the mean conv features"
     )
     positions: bool = Field(True, description="Whether the transformer's tokens know where they are")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")

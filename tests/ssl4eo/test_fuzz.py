@@ -69,6 +69,16 @@ def test_cut_and_shifted_zips(
     read_same_or_refuse(whole, data[:stop] if how == "cut" else data[:start] + middle[how] + data[stop:])
 
 
+@pytest.mark.parametrize("name", [b"center_lat/.zarray", b"time_/.zarray", b"crs/.zattrs", b"x_/0.0"])
+def test_a_damaged_name_does_not_make_a_coordinate_unknown(whole: tuple[Path, bytes, Store], name: bytes) -> None:
+    path, data, _ = whole
+    place = data.index(name, data.index(b"PK\x01\x02"))
+    path.write_bytes(data[:place] + b"C" + data[place + 1 :])
+
+    with pytest.raises(DataError, match="differ"):
+        read_store(path)
+
+
 def test_a_directory_that_swallows_its_last_entries_is_refused(whole: tuple[Path, bytes, Store]) -> None:
     # The comment of an entry is declared as long as the entry after it.
     path, data, _ = whole

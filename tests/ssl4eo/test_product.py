@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 
 from sarpipe.ssl4eo.product import orbit_pass, parse_product
 
-# The two products of a real place of SSL4EO-S12 in Punjab.
+# Two products of a real place of SSL4EO-S12 in Punjab; two of Peru, whose catalogue says ascending, relative orbit 91;
+# two of one track, one from each satellite.
 PUNJAB_MORNING = "S1A_IW_GRDH_1SDV_20200607T010800_20200607T010825_032904_03CFBA_D457"
 PUNJAB_EVENING = "S1A_IW_GRDH_1SDV_20200903T131212_20200903T131237_034195_03F8F5_AC1C"
+PERU = "S1B_IW_GRDH_1SDV_20170311T234311_20170311T234336_004667_008247_7495"
+PERU_AGAIN = "S1B_IW_GRDH_1SDV_20170404T234311_20170404T234336_005017_008C6C_B798"
 
 
 @pytest.mark.parametrize(
@@ -17,13 +20,29 @@ PUNJAB_EVENING = "S1A_IW_GRDH_1SDV_20200903T131212_20200903T131237_034195_03F8F5
     [
         (PUNJAB_MORNING, "2020-06-07T01:08:00", 73.3056, "descending", 107),
         (PUNJAB_EVENING, "2020-09-03T13:12:12", 73.3056, "ascending", 173),
+        (PERU, "2017-03-11T23:43:11", -80.0, "ascending", 91),
+        (PERU_AGAIN, "2017-04-04T23:43:11", -80.0, "ascending", 91),
+        (
+            "S1A_IW_GRDH_1SDV_20160901T171608_20160901T171633_012862_0144E3_30E5",
+            "2016-09-01T17:16:08",
+            9.0,
+            "ascending",
+            15,
+        ),
+        (
+            "S1B_IW_GRDH_1SDV_20161001T171508_20161001T171533_002316_003E9D_D195",
+            "2016-10-01T17:15:08",
+            9.0,
+            "ascending",
+            15,
+        ),
     ],
 )
 def test_real_products(product: str, start: str, longitude: float, passes: str, relative: int) -> None:
     parsed = parse_product(product)
 
     assert parsed is not None
-    assert parsed.mission == "S1A"
+    assert parsed.mission == product[:3]
     assert parsed.start == np.datetime64(start)
     assert parsed.relative_orbit == relative
     assert orbit_pass(parsed.start, longitude) == passes

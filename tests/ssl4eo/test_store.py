@@ -254,6 +254,14 @@ def test_units_of_time(read: Callable[..., Store], raw_files: Files, units: str,
     np.testing.assert_array_equal(store.dates, np.datetime64("2020-01-01") + offsets.astype("timedelta64[us]"))
 
 
+def test_parts_of_seconds_are_rounded_and_not_cut(read: Callable[..., Store], raw_files: Files) -> None:
+    hundredths = np.array([[1, 7, 14, 29], [57, 58, 113, 114]])
+    hours = hundredths / 100 / 3600
+    store = read(raw_files(time_=hours, units="hours since 2020-01-01", file_id=np.full((2, 4), "-")))
+
+    np.testing.assert_array_equal(store.dates, np.datetime64("2020-01-01") + hundredths * np.timedelta64(10_000, "us"))
+
+
 @pytest.mark.parametrize("units", ["days since now", "days since 2020-13-01", "months since 2020-01-01", "days", ""])
 def test_units_of_time_that_are_none(refuse: Callable[..., str], raw_files: Files, units: str) -> None:
     assert "time_" in refuse(raw_files(units=units))
