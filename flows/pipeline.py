@@ -39,7 +39,7 @@ def pipeline(
         force: Make everything again.
     """
     made = preprocess(source, data, recipe, config, overrides, workers, dask, force)
-    common = {
+    common: dict[str, Any] = {
         "data": data,
         "recipe": recipe,
         "preset": preset,

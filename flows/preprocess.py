@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from sarpipe.cluster import available_cores, dask_session
@@ -29,7 +29,7 @@ THREADS = 64
 @flow(
     name="preprocess",
     flow_run_name="preprocess {source}",
-    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),
+    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     persist_result=True,
     result_serializer="json",
 )
@@ -42,7 +42,7 @@ def preprocess(
     workers: int | None = None,
     dask: str | None = None,
     force: bool = False,
-) -> State[Preprocessed]:
+) -> Preprocessed:
     """Turn every store that `source` names into cubes: one task a store, on Dask.
 
     A store that cannot be used fails its task, is named in the quarantine, and does not stop the others.
@@ -70,7 +70,8 @@ def preprocess(
         "cube_set": cube_set,
         "seconds": round(time.monotonic() - started, 2),
     }
-    return Completed(message=_message(result), data=result)
+    # The state that Prefect shall end in, whose result this is.
+    return Completed(message=_message(result), data=result)  # type: ignore[return-value]
 
 
 def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt], dict[str, BaseException]]:

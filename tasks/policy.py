@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from distributed import KilledWorker
 from prefect import Task
@@ -56,10 +56,9 @@ def prepared(task: Task[..., Any], step: Step) -> Task[..., Any]:
     return task.with_options(refresh_cache=not step.done)
 
 
-def run_now(task: Callable[..., Any], step: Step, *arguments: Any) -> dict[str, Any]:
+def run_now(task: Task[..., Any], step: Step, *arguments: Any) -> dict[str, Any]:
     """Run a task in the flow's own thread, where its timeout can stop it, and give its receipt."""
-    state = prepared(task, step)(step, *arguments, return_state=True)  # type: ignore[arg-type]
-    return settled(state)
+    return settled(cast(State[Any], prepared(task, step)(step, *arguments, return_state=True)))
 
 
 def settled(state: State[Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class EncoderConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     readout: Literal["tokens", "tokens_and_stages"] = Field(
-        "tokens_and_stages", description="What the last linear layer sees: the mean token, or also the mean conv features"
+        "tokens_and_stages",
+        description="What the last layer sees: the mean token, or also the means of all earlier stages",
     )
     positions: bool = Field(True, description="Whether tokens know where they are (fixed 2-D sine and cosine)")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")
@@ -37,10 +38,11 @@ class Encoder(nn.Module):
     """Four strided convolutions, a transformer over their 4 x 4 tokens, and a linear layer to 1024.
 
     64 px are 16 tokens. The original reads out the mean token alone: 128 numbers through a linear layer, so its
-    1024-D embedding spans 128 dimensions at most. With the readout ``tokens_and_stages`` the layer also sees the
-    mean of the 512 convolutional features that the tokens are made of, and 640 dimensions are open: the texture
-    and level that these hold need not pass through 128 numbers. Both are means over the place, so it costs no
-    invariance and next to no time.
+    1024-D embedding spans 128 dimensions at most. With the readout ``tokens_and_stages`` that layer also sees the
+    mean and the deviation of the twelve channels and the mean of what each convolution gives: 1112 numbers, each
+    brought to one scale by a BatchNorm, so all 1024 dimensions are open. Level and texture, which say much about
+    a radar image, then need not pass through 128 numbers, and are there before anything has been learnt, as random
+    convolutional features are. All are means over the place: it costs next to no time.
 
     Args:
         config: What may differ.
@@ -64,9 +66,9 @@ class Encoder(nn.Module):
         layer = nn.TransformerEncoderLayer(TOKEN_DIM, HEADS, FEEDFORWARD, config.dropout, batch_first=True)
         self.transformer = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
         wide = config.readout == "tokens_and_stages"
-        pooled = TOKEN_DIM + (2 * len(CHANNELS) + sum(WIDTHS) if wide else 0)
-        self.level = nn.BatchNorm1d(pooled) if wide else nn.Identity()
-        self.readout = nn.Linear(pooled, EMBED_DIM)
+        size = 2 * len(CHANNELS) + sum(WIDTHS) + TOKEN_DIM if wide else TOKEN_DIM
+        self.level = nn.BatchNorm1d(size) if wide else nn.Identity()
+        self.readout = nn.Linear(size, EMBED_DIM)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in no stub
 
     @property
@@ -84,17 +86,16 @@ class Encoder(nn.Module):
             ``[B, 1024]``.
         """
         features = self.standardise(cubes)
-        pools = [features.mean((2, 3)), features.std((2, 3))]
+        pooled = [features.mean((2, 3)), features.std((2, 3))]
         for stage in self.conv:
             features = stage(features)
-            pools.append(features.mean((2, 3)))
+            pooled.append(features.mean((2, 3)))
         tokens = self.project(features.flatten(2).transpose(1, 2))
         if self.settings.positions:
             tokens = tokens + self.positions
-        pooled = self.transformer(tokens).mean(1)
-        if self.settings.readout == "tokens_and_stages":
-            pooled = torch.cat([pooled, *pools], dim=1)
-        embedding: Tensor = self.readout(self.level(pooled))
+        pooled.append(self.transformer(tokens).mean(1))
+        wide = self.settings.readout == "tokens_and_stages"
+        embedding: Tensor = self.readout(self.level(torch.cat(pooled, dim=1) if wide else pooled[-1]))
         return embedding
 
     def standardise(self, cubes: Tensor) -> Tensor:

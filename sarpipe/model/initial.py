@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sarpipe.errors import DataError
 from sarpipe.model.encoder import Encoder, EncoderConfig
 
 
@@ -40,11 +41,16 @@ def random_encoder(like: Encoder, cubes: NDArray[np.float32], *, seed: int = 0, 
         like: The trained encoder.
         cubes: ``float32 [N, 12, 64, 64]`` for the statistics, NaN where there is no data.
         seed: Of the weights.
-        batch_size: How many places at a time.
+        batch_size: How many places at a time, at most; 2 or more.
 
     Returns:
         In eval mode, on the CPU.
+
+    Raises:
+        DataError: There are fewer than 2 places.
     """
+    if len(cubes) < 2:
+        raise DataError(f"the statistics of random weights need 2 places or more, found {len(cubes)}")
     mean, std = (buffer.cpu().numpy().ravel() for buffer in (like.mean, like.std))
     encoder = new_encoder(like.settings, mean, std, seed=seed).eval()
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
@@ -52,8 +58,9 @@ def random_encoder(like: Encoder, cubes: NDArray[np.float32], *, seed: int = 0, 
         norm.train()
         norm.momentum = None  # the plain mean over all batches
     with torch.inference_mode():
-        for start in range(0, len(cubes), batch_size):
-            encoder(torch.tensor(cubes[start : start + batch_size]))
+        # Parts of nearly the same size, so that they count the same and none is a single place.
+        for part in np.array_split(cubes, -(-len(cubes) // batch_size)):
+            encoder(torch.tensor(part))
     for norm in norms:
         norm.eval()
         norm.momentum = 0.1

@@ -89,13 +89,14 @@ class Archive:
         return data
 
 
-def open_archive(path: Path, ledger: Path | None = None) -> Archive:
+def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = True) -> Archive:
     """Open a store's files for reading; nothing is extracted.
 
     Args:
         path: A ``.zarr.zip`` file or a Zarr folder.
         ledger: The folder where the checksums of unpacked stores are kept; written on first sight. Without
             one the files are hashed now and nothing is kept.
+        remember: Whether to write down a folder that is seen for the first time.
 
     Raises:
         DataError: There is nothing, the zip is damaged, or a folder's files are not those that were first seen.
@@ -105,7 +106,7 @@ def open_archive(path: Path, ledger: Path | None = None) -> Archive:
         return Archive(path, _zip_records(path))
     if not path.is_dir():
         raise DataError(f"{path} does not exist", "It was moved or deleted: run it again")
-    return _open_folder(path, ledger)
+    return _open_folder(path, ledger, remember=remember)
 
 
 def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
@@ -155,12 +156,12 @@ def _record(member: zipfile.ZipInfo) -> tuple[int, str]:
     return member.file_size, f"{member.CRC:08x}"
 
 
-def _open_folder(path: Path, ledger: Path | None) -> Archive:
+def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
     sizes = _folder_sizes(path)
     note = ledger / f"{path.name}-{sha256(str(path.resolve()).encode()).hexdigest()[:12]}.json" if ledger else None
     if note is None or not note.exists():
         records = {name: (size, _hashed(path, name)) for name, size in sizes.items()}
-        if note is not None:
+        if note is not None and remember:
             document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
             write_bytes(note, json.dumps(document, indent=1).encode())
         return Archive(path, records)

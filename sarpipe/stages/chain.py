@@ -82,10 +82,10 @@ def settle(
 def plan(settings: Settings, stage: str, source: str | None, *, force: bool = False) -> list[Step]:
     """What a stage (or ``run``: all of them) would do, without doing it."""
     if stage == "preprocess" and source is not None:
-        return plan_preprocess(settings, source, force=force)
+        return plan_preprocess(settings, source, force=force, remember=False)
     if stage != "run" or source is None:
         return [_plan_later(settings, current_set(settings), stage, force=force)]
-    stores = plan_preprocess(settings, source, force=force)
+    stores = plan_preprocess(settings, source, force=force, remember=False)
     cube_set = _planned_set(settings, stores)
     if cube_set is not None:
         return stores + _plan_chain(settings, cube_set, force=force)

@@ -77,7 +77,13 @@ def collect_cubes(settings: Settings, units: Sequence[StoreReceipt], refused: Ma
             f"no place is left: all {counts['places_in']} are in quarantine", f"{quarantine_path(settings)} says why"
         )
     _note_current(settings, artefact)
-    return {**receipt(step, artefact, computed=computed, seconds=time.monotonic() - started), **counts}
+    return {
+        **receipt(step, artefact, computed=computed, seconds=time.monotonic() - started),
+        "places_in": counts["places_in"],
+        "places_kept": counts["places_kept"],
+        "places_quarantined": counts["places_quarantined"],
+        "stores_refused": counts["stores_refused"],
+    }
 
 
 def quarantine_path(settings: Settings) -> Path:
@@ -210,7 +216,9 @@ def _truth(artefacts: Sequence[Artefact], kept: pd.DataFrame) -> pd.DataFrame | 
     if not paths or not all(path.exists() for path in paths):
         return None
     tables = [pd.read_parquet(path) for path in paths]
-    truth = pd.concat(tables, ignore_index=True).drop_duplicates("id").set_index("id").loc[list(kept["id"])]
+    truth: pd.DataFrame = (
+        pd.concat(tables, ignore_index=True).drop_duplicates("id").set_index("id").loc[list(kept["id"])]
+    )
     return None if truth.isna().any(axis=None) else truth.reset_index()
 
 
@@ -228,7 +236,10 @@ def _empty_index() -> pd.DataFrame:
 
 def _concatenate(tables: Sequence[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
     filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else empty
+    if not filled:
+        return empty
+    joined: pd.DataFrame = pd.concat(filled, ignore_index=True)
+    return joined
 
 
 def _open_unit(folder: Path, digest: str) -> Artefact:

@@ -29,15 +29,18 @@ def ledger(settings: Settings) -> Path:
     return settings.data / "sources"
 
 
-def plan_preprocess(settings: Settings, source: str | Path, *, force: bool = False) -> list[Step]:
+def plan_preprocess(
+    settings: Settings, source: str | Path, *, force: bool = False, remember: bool = True
+) -> list[Step]:
     """One step for each store that ``source`` names, in the order of their names.
 
-    A store that cannot be opened is a step too, ``refused``.
+    A store that cannot be opened is a step too, ``refused``. With ``remember`` the checksums of unpacked stores that
+    are seen for the first time are written down; without it nothing is written.
 
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    return [_plan_store(settings, path, force=force) for path in find_stores(source)]
+    return [_plan_store(settings, path, force=force, remember=remember) for path in find_stores(source)]
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:
@@ -48,7 +51,7 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
     """
     started = time.monotonic()
     path = _source(step)
-    planned = _plan_store(settings, path, force=False)
+    planned = _plan_store(settings, path, force=False, remember=True)
     if planned.state == "refused":
         raise DataError(planned.why)
     if planned.key != step.key:
@@ -64,10 +67,10 @@ def unit_receipt(step: Step) -> StoreReceipt:
     return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
-def _plan_store(settings: Settings, path: Path, *, force: bool) -> Step:
+def _plan_store(settings: Settings, path: Path, *, force: bool, remember: bool) -> Step:
     name = store_name(path)
     try:
-        archive = open_archive(path, ledger(settings))
+        archive = open_archive(path, ledger(settings), remember=remember)
     except DataError as error:
         return refused("preprocess", name, str(error), path)
     truth = truth_path(path)

@@ -53,7 +53,7 @@ class Plan:
             steps_per_epoch=per_epoch,
             steps=steps,
             warmup_steps=min(settings.warmup_epochs * per_epoch, steps // 5),
-            peak=settings.learning_rate or 1e-3 * math.sqrt(batch / 1024),
+            peak=settings.learning_rate,
             constant=settings.schedule == "constant",
             temperature=settings.temperature or (0.1 if batch >= 256 else 0.2),
             bf16=settings.precision == "bf16" or (settings.precision == "auto" and gpu),

@@ -55,9 +55,7 @@ class TrainSettings(BaseModel):
     batch_size: int | None = Field(
         None, ge=2, le=65_536, description="Places a step; none: 1024 on a GPU, 64 on a CPU; never more than there are"
     )
-    learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Largest learning rate; none: 1e-3 * sqrt(batch / 1024)"
-    )
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Largest learning rate, of AdamW")
     weight_decay: float = Field(0.05, ge=0, le=1, description="AdamW's, on matrices and kernels only")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="The learning rate after the warm-up")
     warmup_epochs: int = Field(
@@ -75,7 +73,8 @@ class TrainSettings(BaseModel):
         5.0, ge=0, le=20_000, description="Places closer than this are no negatives of each other, km; 0: all are"
     )
     readout: Literal["tokens", "tokens_and_stages"] = Field(
-        "tokens_and_stages", description="What the embedding is read from: the mean token, or also the mean conv features"
+        "tokens_and_stages",
+        description="What the embedding is read from: the mean token, or also the means of all earlier stages",
     )
     positions: bool = Field(True, description="Whether the transformer's tokens know where they are")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sarpipe.flows.cli import main
+from sarpipe.simulate import simulate
 
 TINY = ["--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "device=cpu"]
 Run = Callable[..., tuple[int, str, str]]
@@ -47,8 +48,9 @@ def test_simulate_then_run_then_run_again(run: Run, tmp_path: Path, scheduler: s
         assert Path(path).exists()
 
 
-def test_a_dry_run_says_what_is_missing_and_makes_nothing(run: Run, small_stores: Path, tmp_path: Path) -> None:
-    code, out, _ = run("run", small_stores, "--data", tmp_path / "data", "--dry-run", "--json")
+def test_a_dry_run_says_what_is_missing_and_makes_nothing(run: Run, tmp_path: Path) -> None:
+    simulate(tmp_path / "stores", stores=2, places=1, zipped=False)
+    code, out, _ = run("run", tmp_path / "stores", "--data", tmp_path / "data", "--dry-run", "--json")
     plan = json.loads(out)
     assert (code, plan["status"]) == (0, "planned")
     assert [(step["stage"], step["state"]) for step in plan["plan"]] == [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarpipe.errors import UsageError
+from sarpipe.errors import DataError, UsageError
 from sarpipe.model import EncoderConfig, channel_statistics, embed, new_encoder, random_encoder
 
 
@@ -64,6 +64,13 @@ def test_random_weights_have_the_architecture_and_standardisation_but_know_their
     again, other = (random_encoder(trained, cubes, seed=seed, batch_size=21) for seed in (1, 2))
     assert torch.equal(again.readout.weight, baseline.readout.weight)
     assert not torch.equal(other.readout.weight, baseline.readout.weight)
+
+
+def test_random_weights_take_any_number_of_places_but_one(encoder, cubes):
+    vectors = embed(random_encoder(encoder, cubes, batch_size=20), cubes, device="cpu", batch_size=8)
+    assert np.isfinite(vectors).all()
+    with pytest.raises(DataError, match="found 1"):
+        random_encoder(encoder, cubes[:1])
 
 
 @pytest.mark.parametrize("name", ["gpu", "meta", "cuda:99"])

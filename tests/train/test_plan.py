@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,8 +23,6 @@ def test_what_is_left_open_follows_the_device_and_the_batch():
     small, large = (Plan.of(TrainSettings(), 25_472, device) for device in (CPU, GPU))
     assert (small.batch_size, small.bf16, small.temperature) == (64, False, 0.2)
     assert (large.batch_size, large.bf16, large.temperature) == (1024, True, 0.1)
-    assert large.peak == pytest.approx(1e-3)
-    assert small.peak == pytest.approx(2.5e-4)
 
 
 def test_the_rate_warms_up_then_falls_to_nearly_nothing():
