@@ -227,7 +227,7 @@ def _set_schema() -> pa.Schema:
 
 
 def _empty(schema: pa.Schema) -> pd.DataFrame:
-    return schema.empty_table().to_pandas()
+    return pd.DataFrame(schema.empty_table().to_pandas())
 
 
 def _empty_index() -> pd.DataFrame:
@@ -236,10 +236,7 @@ def _empty_index() -> pd.DataFrame:
 
 def _concatenate(tables: Sequence[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
     filled = [table for table in tables if len(table)]
-    if not filled:
-        return empty
-    joined: pd.DataFrame = pd.concat(filled, ignore_index=True)
-    return joined
+    return pd.concat(filled, ignore_index=True) if filled else empty
 
 
 def _open_unit(folder: Path, digest: str) -> Artefact:
