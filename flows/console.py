@@ -40,12 +40,12 @@ class Console:
             self._bars.stop()
 
     def progress(self, stage: str, done: int, total: int, note: str) -> None:
-        """Show how far a stage is; a ``total`` of 0 means that it cannot be said."""
+        """Show how far a stage is."""
         # Started with the first bar: a display without any leaves an empty line.
         self._bars.start()
         if stage not in self._stages:
-            self._stages[stage] = self._bars.add_task(stage, total=total or None, note="")
-        self._bars.update(self._stages[stage], completed=done, total=total or None, note=note)
+            self._stages[stage] = self._bars.add_task(stage, total=total, note="")
+        self._bars.update(self._stages[stage], completed=done, total=total, note=note)
 
 
 def print_plan(steps: Sequence[Step]) -> None:

@@ -15,7 +15,10 @@ class ViewSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     date_subset: float = Field(
-        0.5, ge=0, le=1, description="Probability that a view is taken from a random 2 to 4 of the dates, not from all"
+        1.0,
+        ge=0,
+        le=1,
+        description="Probability that a view is taken from a random 2, 3 or 4 of the dates, not from all",
     )
     crop_min: float = Field(0.2, gt=0.01, le=1, description="Least share of the area that a crop keeps; 1: no crop")
     symmetry: Literal["none", "flips", "dihedral"] = Field(

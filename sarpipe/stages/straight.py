@@ -131,7 +131,9 @@ def _evaluate(settings: Settings, cube_set: Artefact, on_progress: OnProgress, f
     model = find_model(settings, cube_set)
     embeddings = find_embeddings(settings, cube_set, model)
     step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
-    return make_evaluation(step, settings, cube_set, model, lambda what: on_progress("evaluate", 0, 0, what))
+    receipt = make_evaluation(step, settings, cube_set, model, lambda what: on_progress("evaluate", 0, 1, what))
+    on_progress("evaluate", 1, 1, "figures")
+    return receipt
 
 
 def _report(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
@@ -140,7 +142,9 @@ def _report(settings: Settings, cube_set: Artefact, on_progress: OnProgress, for
     evaluation = find_evaluation(settings, cube_set, model, embeddings)
     step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
     on_progress("report", 0, 1, "writing the page")
-    return make_report(step, cube_set, model, embeddings, evaluation)
+    receipt = make_report(step, cube_set, model, embeddings, evaluation)
+    on_progress("report", 1, 1, "page")
+    return receipt
 
 
 LATER: dict[str, Callable[[Settings, Artefact, OnProgress, bool], Mapping[str, Any]]] = {
