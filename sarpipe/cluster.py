@@ -46,6 +46,7 @@ def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client
     Raises:
         UsageError: Nothing answers at ``address``.
     """
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     if address is None:
         with (
             dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),

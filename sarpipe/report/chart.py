@@ -76,6 +76,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Html:
 def png(figure: Figure, dots_per_inch: int = 144) -> bytes:
     """The figure as a PNG on white."""
     buffer = io.BytesIO()
+    figure.patch.set_alpha(1)
     figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 

@@ -63,6 +63,7 @@ def _loss_chart(losses: pd.DataFrame) -> Html:
 
 def _rate_chart(losses: pd.DataFrame) -> Html:
     figure, axes = new_axes(400, 270, "step", "learning rate")
+    axes.locator_params(axis="x", integer=True)
     kept = losses.iloc[:: max(1, len(losses) // _BINS)]
     axes.plot(kept["step"], kept["learning_rate"], color=WARM, linewidth=1.8)
     axes.set_ylim(bottom=0)
@@ -74,6 +75,7 @@ def _rate_chart(losses: pd.DataFrame) -> Html:
 
 def _loss_figure(losses: pd.DataFrame) -> Figure:
     figure, axes = new_axes(400, 270, "step", "training loss")
+    axes.locator_params(axis="x", integer=True)
     finite = _finite(losses)
     if finite.empty:
         axes.text(0.5, 0.5, "no steps", transform=axes.transAxes, ha="center", color=INK)
@@ -105,6 +107,7 @@ def _monitor_chart(monitors: pd.DataFrame, name: str, place: int) -> Html:
     label = name.replace("_", " ")
     known = monitors[["epoch", name]].dropna()
     figure, axes = new_axes(320, 200, "epoch", label)
+    axes.locator_params(axis="x", integer=True)
     axes.plot(known["epoch"], known[name], color=ACCENT, linewidth=1.8, marker="o", markersize=4)
     said = f"{label} at the end of each epoch"
     said += f"; last {float(known[name].iloc[-1]):.3g}.".replace("-", "−") if len(known) else "; never measured."
