@@ -20,21 +20,22 @@ def statistics_of_dates(frames: Tensor, dates: Tensor) -> Tensor:
         ``float32 [B, 3F, H, W]``.
     """
     # Date by date: what is worked on stays small enough for the processor's cache.
-    chosen = dates[:, :, None, None, None]
     values = [frames[:, t].float() for t in range(frames.shape[1])]
-    valid = [torch.isfinite(value) & chosen[:, t] for t, value in enumerate(values)]
-    count = torch.zeros_like(values[0])
-    total = torch.zeros_like(values[0])
-    first = torch.zeros_like(values[0])
-    last = torch.zeros_like(values[0])
-    for value, known in zip(values, valid, strict=True):
-        first = torch.where(known & (count == 0), value, first)
-        last = torch.where(known, value, last)
-        total += torch.where(known, value, 0)
-        count += known
+    known = [(value.abs() < torch.inf) & dates[:, t, None, None, None] for t, value in enumerate(values)]
+    count = known[0].float()
+    total = torch.where(known[0], values[0], 0)
+    last = total
+    for value, here in zip(values[1:], known[1:], strict=True):
+        count += here
+        last = torch.where(here, value, last)
+        total = torch.where(here, total + value, total)
     mean = total / count
+    first = mean
     square = torch.zeros_like(mean)
-    for value, known in zip(values, valid, strict=True):
-        square += torch.where(known, value - mean, 0).square_()
-    change = torch.cat([square.div_(count).sqrt_(), last - first], dim=1)
-    return torch.cat([mean, change.masked_fill_((count < 2).repeat(1, 2, 1, 1), torch.nan)], dim=1)
+    for value, here in zip(reversed(values), reversed(known), strict=True):
+        first = torch.where(here, value, first)
+        deviation = torch.where(here, value - mean, 0)
+        square.addcmul_(deviation, deviation)
+    one = count < 2
+    std = square.div_(count).sqrt_().masked_fill_(one, torch.nan)
+    return torch.cat([mean, std, (last - first).masked_fill_(one, torch.nan)], dim=1)

@@ -72,7 +72,7 @@ def _take_some_dates(x: Tensor, frames: Tensor, streams: Tensor, settings: ViewS
     there = rows.to(x.device)
     part = statistics_of_dates(frames[there], dates.to(x.device))
     # Dates that leave a channel without any data (two half-empty ones) make no view.
-    usable = torch.isfinite(part).flatten(2).any(2).all(1)[:, None, None, None]
+    usable = ~part.isnan().flatten(2).all(2).any(1)[:, None, None, None]
     x[there] = torch.where(usable, part, x[there])
 
 
