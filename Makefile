@@ -8,8 +8,7 @@ export DO_NOT_TRACK := 1
 
 .PHONY: demo test lint types clean
 
-demo: .venv/.ready
-	$(BIN)/sarpipe simulate data/demo/stores
+demo: .venv/.ready data/demo/stores/.simulated
 	$(BIN)/sarpipe run data/demo/stores --data data/demo --config data/configs/demo.yaml --prefect
 
 test: .venv/.ready
@@ -24,6 +23,10 @@ types: .venv/.ready
 	rm -rf build/types && mkdir -p build/types/sarpipe
 	ln -s $(CURDIR)/sarpipe/* $(CURDIR)/flows $(CURDIR)/tasks build/types/sarpipe/
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p sarpipe
+
+data/demo/stores/.simulated: | .venv/.ready
+	$(BIN)/sarpipe simulate data/demo/stores
+	touch $@
 
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
