@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sarpipe.errors import DataError, SarpipeError, StorageError
+from sarpipe.errors import DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path, read_quarantine
 from sarpipe.stages.embed import plan_embed
@@ -30,8 +30,22 @@ class Preprocessed(TypedDict):
 
 
 def find_cubes(settings: Settings, folder: str | None) -> Artefact:
-    """The set of cubes at ``folder``; by default the one that was preprocessed last."""
-    return open_verified(Path(folder)) if folder is not None else current_set(settings)
+    """The set of cubes at ``folder``, one of this recipe; by default the one that was preprocessed last.
+
+    Raises:
+        UsageError: It is not there, or nothing was preprocessed yet.
+    """
+    if folder is None:
+        return current_set(settings)
+    path = Path(folder).resolve()
+    if path.parent != settings.cubes_folder:
+        raise UsageError(
+            f"{path} is no set of cubes below {settings.cubes_folder}", "Leave it out to take the last one"
+        )
+    try:
+        return open_verified(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist", "Leave it out to take the last one") from error
 
 
 def find_model(settings: Settings, cube_set: Artefact) -> Artefact:

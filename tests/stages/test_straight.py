@@ -121,6 +121,15 @@ def test_a_stage_whose_forerunner_has_not_run_says_what_to_type(fresh: Callable[
         straight.later("embed", run.settings(), quiet)
 
 
+def test_only_a_set_of_the_recipe_is_taken(rerun: Any, tmp_path: Path) -> None:
+    (cube_set,) = rerun.data.glob("cubes/sar-*/set-*")
+    assert straight.later("train", rerun.settings(), quiet, cubes=str(cube_set))["computed"] is False
+    shutil.copytree(cube_set, tmp_path / "elsewhere")
+    for folder in (tmp_path / "elsewhere", cube_set.with_name("set-none"), cube_set / ".." / ".." / cube_set.name):
+        with pytest.raises(UsageError):
+            straight.later("train", rerun.settings(), quiet, cubes=str(folder))
+
+
 def test_a_set_whose_unit_is_gone_is_not_trained_on(rerun: Any) -> None:
     (unit,) = rerun.data.glob("cubes/sar-*/ssl4eos12*_000002-*")
     shutil.rmtree(unit)
