@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sarpipe.ssl4eo import find_stores
@@ -61,7 +64,8 @@ def _seen_at(flow_run: str) -> str:
     url = get_current_settings().ui_url
     if os.environ.get("PREFECT_API_URL"):
         return f"See the run: {url or os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{flow_run}"
+    prefect = "prefect" if shutil.which("prefect") else Path(sys.executable).with_name("prefect")
     return (
-        "See the run in the Prefect UI: 'prefect server start', then open "
+        f"See the run in the Prefect UI: '{prefect} server start', then open "
         f"http://127.0.0.1:4200/runs/flow-run/{flow_run}"
     )
