@@ -250,7 +250,11 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
     if options.stage != "preprocess":
         parameters["preset"] = options.preset
     if options.source is not None:
-        parameters |= {"source": os.path.abspath(options.source), "workers": options.workers, "dask": options.dask}
+        parameters |= {
+            "source": os.path.abspath(os.path.expanduser(options.source)),
+            "workers": options.workers,
+            "dask": options.dask,
+        }
     return parameters
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sarpipe.errors import SarpipeError
 from sarpipe.ssl4eo import find_stores
 
 _DEFAULTS = {
@@ -33,10 +34,32 @@ def run_flow(stage: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any],
         find_stores(parameters["source"])
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    _check_server()
     state = _flow(stage)(**parameters, return_state=True)
     result = state.result()
     results = result if stage == "run" else {stage: result}
     return results, _seen_at(str(state.state_details.flow_run_id))
+
+
+def _check_server() -> None:
+    """See that a server that is set answers; without one Prefect starts its own.
+
+    Raises:
+        SarpipeError: It does not answer.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if url is None:
+        return
+    with get_client(sync_client=True) as client:
+        failure = client.api_healthcheck()
+    if failure is not None:
+        raise SarpipeError(
+            f"the Prefect server at {url} does not answer ({type(failure).__name__})",
+            "Start it with 'prefect server start', or unset PREFECT_API_URL to do without",
+        )
 
 
 def _flow(stage: str) -> Any:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,21 @@ def test_help_has_examples(command: list[str]) -> None:
         [sys.executable, "-m", "sarpipe.flows.cli", *command, "--help"], capture_output=True, text=True, check=True
     )
     assert "examples:\n  sarpipe " in done.stdout
+
+
+def test_a_prefect_server_that_does_not_answer_is_named(small_stores: Path, tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/api"
+    done = subprocess.run(
+        [sys.executable, "-m", "sarpipe.flows.cli", "preprocess", small_stores, "--data", tmp_path / "data"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"the Prefect server at {url} does not answer" in done.stderr
+    assert "prefect server start" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.usefixtures("prefect_server")
