@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from sarpipe import __version__
-from sarpipe.errors import SarpipeError
+from sarpipe.errors import SarpipeError, UsageError
 
 _EXIT_CODES = """exit codes:
   0    done
@@ -61,8 +61,9 @@ _STAGES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    options = _parser().parse_args(arguments)
+    options = argparse.Namespace(json="--json" in (sys.argv[1:] if arguments is None else arguments))
     try:
+        options = _parser().parse_args(arguments)
         code: int = options.command(options)
     except SarpipeError as error:
         return _failed(options, error.message, error.hint, error.exit_code)
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n  '{self.prog} --help' shows the options, with examples\n")
+        raise UsageError(message, f"'{self.prog} --help' shows the options, with examples")
 
 
 def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:

@@ -16,22 +16,21 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from sarpipe.cluster import available_cores, dask_session
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
-from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess
+from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
+from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.step import Step
-from sarpipe.tasks.policy import prepared, settled
+from sarpipe.tasks.policy import prepared, run_now, settled
 from sarpipe.tasks.preprocess import collect, preprocess_store
 from sarpipe.tasks.watch import Watch
 
 THREADS = 64
-"""Tasks that wait for Dask at a time: more than any one machine's workers, so that these never wait for Prefect."""
+"""Tasks that run at a time. What more than so many Dask workers could do at once would wait here."""
 
 
 @flow(
     name="preprocess",
     flow_run_name="preprocess {source}",
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
-    persist_result=True,
-    result_serializer="json",
 )
 def preprocess(
     source: str,
@@ -62,7 +61,7 @@ def preprocess(
     steps = plan_preprocess(settings, source, force=force)
     receipts, errors = _run(settings, steps)
     units, refused = settle(steps, receipts, errors)
-    cube_set = collect(settings, units, refused)
+    cube_set = _collect(settings, units, refused)
     _table(steps, receipts, errors)
     result: Preprocessed = {
         "units": units,
@@ -74,11 +73,18 @@ def preprocess(
     return Completed(message=_message(result), data=result)  # type: ignore[return-value]
 
 
+def _collect(settings: Settings, units: list[StoreReceipt], refused: dict[str, str]) -> SetReceipt:
+    made: SetReceipt = run_now(collect, plan_set(settings, units, refused), units, refused)  # type: ignore[assignment]
+    publish_set(settings, made)
+    return made
+
+
 def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt], dict[str, BaseException]]:
     """Submit one task a store and wait for all: receipts of those that succeeded, errors of the others."""
     watch = Watch("preprocess-progress", f"Stores of recipe {settings.recipe.name}")
     receipts: dict[str, StoreReceipt] = {}
     errors: dict[str, BaseException] = {}
+    steps_by_name = {step.name: step for step in steps}
     with _workers(settings, sum(not step.done for step in steps)):
         names: dict[PrefectFuture[Any], str] = {
             prepared(preprocess_store, step).submit(step, settings): step.name for step in steps
@@ -88,7 +94,9 @@ def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt]
             # Until it has been waited for, a future's state is read from the API and lags.
             future.wait()
             try:
-                receipts[name] = settled(future.state)  # type: ignore[assignment]
+                receipt: StoreReceipt = settled(future.state)  # type: ignore[assignment]
+                # Of a unit that is there its manifest tells, not what Prefect remembers.
+                receipts[name] = unit_receipt(steps_by_name[name]) if steps_by_name[name].done else receipt
             except Exception as error:
                 errors[name] = error
                 get_run_logger().warning("store %s: %s", name, error)

@@ -84,9 +84,9 @@ def _flow(stage: str) -> Any:
 def _seen_at(flow_run: str) -> str:
     from prefect.settings import get_current_settings
 
-    url = get_current_settings().ui_url
-    if os.environ.get("PREFECT_API_URL"):
-        return f"See the run: {url or os.environ['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{flow_run}"
+    settings = get_current_settings()
+    if settings.api.url:
+        return f"See the run: {settings.ui_url or settings.api.url.removesuffix('/api')}/runs/flow-run/{flow_run}"
     prefect = "prefect" if shutil.which("prefect") else Path(sys.executable).with_name("prefect")
     return (
         f"See the run in the Prefect UI: '{prefect} server start', then open "

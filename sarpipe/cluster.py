@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 import dask
@@ -25,7 +26,10 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": 64 * 1024 * 1024,
 }
 
-_client: ContextVar[Client] = ContextVar("sarpipe_dask_client")
+UNITS_A_WORKER = 2
+"""So many calls are with Dask at a time for each worker: one that runs and one that is ready. The others wait here."""
+
+_session: ContextVar[tuple[Client, BoundedSemaphore]] = ContextVar("sarpipe_dask_session")
 
 
 def available_cores() -> int:
@@ -81,24 +85,28 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
     Args:
         function: Importable on the workers; so are its arguments and its result, which should be small.
         arguments: For the function.
-        timeout: Seconds. The worker is not stopped: it stays busy until the call ends.
+        timeout: Seconds from when the call is handed to Dask, where at most one other is before it. The worker is not
+            stopped: it stays busy until the call ends.
 
     Raises:
         TimeoutError: It took longer.
         LookupError: There is no session.
     """
-    future = _client.get().submit(function, *arguments, pure=False)
-    try:
-        result: T = future.result(timeout=timeout)
-    except BaseException:
-        future.cancel()
-        raise
+    client, slots = _session.get()
+    with slots:
+        future = client.submit(function, *arguments, pure=False)
+        try:
+            result: T = future.result(timeout=timeout)
+        except BaseException:
+            future.cancel()
+            raise
     return result
 
 
 def _as_current(client: Client) -> Iterator[Client]:
-    token = _client.set(client)
+    workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    token = _session.set((client, BoundedSemaphore(UNITS_A_WORKER * workers)))
     try:
         yield client
     finally:
-        _client.reset(token)
+        _session.reset(token)

@@ -19,7 +19,8 @@ class CubeSet:
         frames: ``float16 [N, 4 dates, 4 features, 64, 64]``, before temporal statistics; NaN where there is no data.
         index: N rows: ``id, store, latitude, longitude`` (degrees WGS84, may be NaN), ``crs`` (EPSG, 0 unknown),
             ``west, south, east, north`` (metres in ``crs``, may be NaN), ``dates`` (list of 4 UTC timestamps, may be
-            NaT), ``products``, ``orbit_passes``, ``relative_orbits`` (lists of 4), ``valid_fraction``.
+            NaT), ``date_order``, ``products``, ``orbit_passes``, ``relative_orbits`` (lists of 4),
+            ``valid_fraction`` (mean) and ``valid_fractions`` (list of 4).
         truth: N rows of what a simulator knows (``id`` and numeric columns), or None for real data.
     """
 

@@ -71,6 +71,8 @@ def resolve(
     if preset is not None:
         _choose(tree, "train", "preset", preset)
     for name, value in (overrides or {}).items():
+        if name == "data":
+            raise UsageError("the output folder is no setting", "Give it by --data or SARPIPE_DATA")
         _put(tree, name, value)
     for name, given in (("workers", workers), ("dask", dask)):
         if given is not None:
@@ -115,13 +117,22 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         )
     if "data" in tree:
         raise UsageError(f"{path} sets 'data'", "Give the output folder by --data or SARPIPE_DATA")
+    return _with_names(tree, path)
+
+
+def _with_names(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
+    for name, value in tree.items():
+        if not isinstance(name, str):
+            raise UsageError(f"{path} has the name {name!r}, which is no text", "For example train: {epochs: 30}")
+        if isinstance(value, dict):
+            _with_names(value, path)
     return tree
 
 
 def _choose(tree: dict[str, Any], section: str, field: str, name: str) -> None:
-    """Choose a recipe or preset by name; settings that the file makes for another one do not apply to it."""
+    """Choose a recipe or preset by name. Settings that the file makes for another one by name do not apply to it."""
     chosen = tree.get(section)
-    if not isinstance(chosen, dict) or chosen.get(field, "sar") != name:
+    if not isinstance(chosen, dict) or chosen.get(field, name) != name:
         chosen = {}
     tree[section] = {**chosen, field: name}
 
@@ -144,8 +155,7 @@ def _build(tree: dict[str, Any]) -> Settings:
             tree["recipe"] = {"name": "sar", **tree["recipe"]}
         if isinstance(tree.get("train"), dict):
             section = "train."
-            fields = dict(tree["train"])
-            tree["train"] = TrainSettings.of_preset(fields.pop("preset", "sar"), **fields)
+            tree["train"] = TrainSettings.model_validate(tree["train"])
         section = ""
         return Settings.model_validate(tree)
     except ValidationError as error:

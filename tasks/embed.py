@@ -20,10 +20,12 @@ TIMEOUT_SECONDS = 6 * 3600
 def embed_places(step: Step, settings: Settings, cube_set: str, model: str) -> EmbeddingsReceipt:
     """Embed all places and export them."""
     watch = Watch("embed-progress", f"Embedding with model {step.name}")
-    return make_embeddings(
+    receipt = make_embeddings(
         step,
         settings,
         open_verified(Path(cube_set)),
         open_verified(Path(model)),
         lambda done, total: watch.show(done, total, "places"),
     )
+    watch.show(1, 1, "embedded" if receipt["computed"] else "was there")
+    return receipt

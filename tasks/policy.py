@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from distributed import KilledWorker
@@ -13,6 +14,7 @@ from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
 from sarpipe.stages.step import Step
+from sarpipe.storage import inspect
 
 TRANSIENT = (OSError, TimeoutError, MemoryError, KilledWorker)
 """What may go away by itself: the disk, the network, a worker that died. Bad data and wrong settings do not."""
@@ -62,10 +64,13 @@ def run_now(task: Task[..., Any], step: Step, *arguments: Any) -> dict[str, Any]
 
 
 def settled(state: State[Any]) -> dict[str, Any]:
-    """The receipt in a final state. One that was found by its cache key was not computed in this run.
+    """The receipt in a final state. One that was found by its cache key was not computed in this run; what it says of
+    the artefact's bytes is looked up in the artefact, which may have been made again since.
 
     Raises:
         Exception: What the task failed with.
     """
     receipt: dict[str, Any] = dict(state.result())
-    return {**receipt, "computed": False, "seconds": 0.0} if state.name == "Cached" else receipt
+    if state.name != "Cached":
+        return receipt
+    return {**receipt, "computed": False, "seconds": 0.0, "digest": inspect(Path(receipt["folder"])).digest}

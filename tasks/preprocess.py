@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 
 from sarpipe.cluster import compute
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import SetReceipt, collect_cubes
+from sarpipe.stages.cube_set import SetReceipt, make_set
 from sarpipe.stages.preprocess import StoreReceipt, make_store, unit_receipt
 from sarpipe.stages.step import Step
 from sarpipe.tasks.policy import OPTIONS
@@ -33,16 +33,7 @@ def preprocess_store(step: Step, settings: Settings) -> StoreReceipt:
     return receipt
 
 
-@task(
-    retries=2,
-    retry_delay_seconds=5,
-    retry_condition_fn=OPTIONS["retry_condition_fn"],
-    timeout_seconds=TIMEOUT_SECONDS,
-    persist_result=True,
-    result_serializer="json",
-    task_run_name="collect cubes",
-    tags=["preprocess"],
-)
-def collect(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
-    """Make the set of all places. Not cached by Prefect: it also notes which set is the current one."""
-    return collect_cubes(settings, units, refused)
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="collect cubes", tags=["preprocess"])
+def collect(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
+    """Make the set of all places."""
+    return make_set(step, units, refused)

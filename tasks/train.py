@@ -20,9 +20,11 @@ TIMEOUT_SECONDS = 48 * 3600
 def train_encoder(step: Step, settings: Settings, cube_set: str) -> ModelReceipt:
     """Train; a retry goes on from the last checkpoint."""
     watch = Watch("train-progress", f"Training, preset {step.name}")
-    return make_model(
+    receipt = make_model(
         step,
         settings,
         open_verified(Path(cube_set)),
         lambda done, total, loss: watch.show(done, total, f"loss {loss:.3f}"),
     )
+    watch.show(1, 1, "trained" if receipt["computed"] else "was there")
+    return receipt

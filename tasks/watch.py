@@ -30,5 +30,5 @@ class Watch:
         if done < total and now - self._last < _EVERY_SECONDS:
             return
         self._last = now
-        self._log.info("%d of %d: %s", done, total, note)
+        self._log.info("%s", note if done == total == 1 else f"{done} of {total}: {note}")
         update_progress_artifact(self._artifact, progress=100.0 * done / max(total, 1))  # type: ignore[arg-type]

@@ -22,6 +22,12 @@ def test_a_preset_brings_its_own_defaults_and_drops_settings_made_for_another(tm
     assert settings.recipe.name == "original"
 
 
+def test_settings_of_a_file_that_names_no_preset_apply_to_any(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("train: {epochs: 2}\n")
+    assert resolve(data=tmp_path, config=config, preset="original").train.epochs == 2
+
+
 def test_the_folder_of_cubes_follows_the_recipe_alone(tmp_path: Path) -> None:
     plain = resolve(data=tmp_path)
     assert resolve(data=tmp_path, overrides={"train.epochs": 3}, workers=7).cubes_folder == plain.cubes_folder
@@ -43,6 +49,9 @@ def test_the_data_folder_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
         ({"recipe.looks": "many"}, "looks cannot be 'many'"),
         ({"bogus": 1}, "bogus does not exist"),
         ({"workers": 3, "workers.more": 1}, "workers"),
+        ({"data": "elsewhere"}, "--data"),
+        ({"train.cls": 3}, "train.cls does not exist"),
+        ({"train": 3}, "train"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, overrides: dict[str, object], said: str) -> None:
@@ -51,7 +60,9 @@ def test_wrong_settings_are_named(tmp_path: Path, overrides: dict[str, object], 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "{", "data: /elsewhere\n", "!!python/object:os.system {}\n"])
+@pytest.mark.parametrize(
+    "text", ["train: {1: 2}\n", "2: 3\n", "- a\n- b\n", "{", "data: /elsewhere\n", "!!python/object:os.system {}\n"]
+)
 def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> None:
     config = tmp_path / "settings.yaml"
     config.write_text(text)

@@ -18,6 +18,9 @@ from sarpipe.embeddings.table import LISTS, NUMBERS, Embeddings
 _CHUNK = 1024
 """Places in a chunk: 4 MiB of vectors."""
 
+_FILL = {"dates": int(np.iinfo(np.int64).min)}
+"""What a missing chunk reads as, where it is neither NaN, 0 (unknown) nor empty text: NaT."""
+
 _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north"},
     "longitude": {"standard_name": "longitude", "units": "degrees_east"},
@@ -33,8 +36,8 @@ def write_zarr(path: Path, embeddings: Embeddings, provenance: Mapping[str, Any]
 
     Coordinates with one value a place: ``id, store, latitude, longitude, crs, west, south, east, north,
     valid_fraction``; with one a date ``(place, date)``: ``dates, products, orbit_passes, relative_orbits``. Metadata is
-    consolidated. A chunk that goes missing reads as NaN and not as 0, and each is checksummed. Same embeddings and
-    provenance, same bytes.
+    consolidated. A chunk that goes missing reads as unknown (NaN, NaT, 0 for crs and orbit, empty text), and each is
+    checksummed. Same embeddings and provenance, same bytes.
 
     Args:
         path: The folder; it must not exist.
@@ -78,7 +81,7 @@ def _write(group: zarr.Group, name: str, values: NDArray[Any], second: str) -> N
         dtype="string" if text else values.dtype,
         chunks=(max(1, min(_CHUNK, len(values))), *values.shape[1:]),
         compressors=ZstdCodec(level=3, checksum=True),
-        fill_value=np.nan if values.dtype.kind == "f" else "" if text else 0,
+        fill_value=_FILL.get(name, np.nan if values.dtype.kind == "f" else "" if text else 0),
         attributes=_ATTRIBUTES.get(name, {}),
         dimension_names=("place", second)[: values.ndim],
     )

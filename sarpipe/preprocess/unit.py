@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,9 @@ def write_unit(folder: Path, path: Path, recipe: Recipe, ledger: Path | None) ->
     """Turn one store into the files of a unit.
 
     ``cubes.npy`` float32 [n, 12, 64, 64], ``frames.npy`` float16 [n, 4, 4, 64, 64], ``index.parquet`` (n rows),
-    ``quarantine.parquet`` (places of which no cube could be made, with the reason), ``truth.parquet`` (n rows, where
-    there is truth). Same store and recipe, same bytes.
+    ``quarantine.parquet`` (places of which no cube could be made, with the reason), ``unit.json`` (the store, and how
+    many places it holds: what came out is counted against it), ``truth.parquet`` (n rows, where there is truth). Same
+    store and recipe, same bytes.
 
     Args:
         folder: Exists; the caller commits it.
@@ -70,6 +72,7 @@ def write_unit(folder: Path, path: Path, recipe: Recipe, ledger: Path | None) ->
         folder / "frames.npy",
         _stack([made.frames for made in cubes], (N_DATES, len(FEATURES)), np.dtype(np.float16)),
     )
+    (folder / "unit.json").write_text(json.dumps({"store": store.name, "places": len(store.ids)}) + "\n")
     rows = [_row(store, i, made) for i, made in zip(kept, cubes, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), folder / "index.parquet")
     pq.write_table(pa.Table.from_pylist(rejected, schema=QUARANTINE), folder / "quarantine.parquet")

@@ -48,7 +48,9 @@ class Archive:
 
     @property
     def source_bytes(self) -> int:
-        """Bytes of the store's files as they lie on the disk, names and directory not counted."""
+        """Bytes of the store as it lies on the disk: of the zip file, or of all files of the folder."""
+        if self.path.is_file():
+            return self.path.stat().st_size
         return sum(size for size, _ in self.records.values())
 
     def __contains__(self, name: str) -> bool:
@@ -173,7 +175,7 @@ def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
             f"{path}: {differing[0]!r} is not what it was when the store was first seen "
             f"({seen.get(differing[0], 'no')} bytes then, {sizes.get(differing[0], 'no')} now; "
             f"{len(differing)} files differ)",
-            f"Fetch the store again, or delete {note} to accept it as it is now",
+            f"Fetch the store again, or delete {note.parent.name}/{note.name} in the output folder to accept it now",
         )
     return Archive(path, records)
 

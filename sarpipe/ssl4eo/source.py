@@ -51,7 +51,9 @@ def find_stores(source: str | Path) -> list[Path]:
         )
     if not stores:
         raise UsageError(where, _hint(path))
-    return _unique(sorted((store.resolve() for store in stores), key=lambda store: (store_name(store), str(store))))
+    return _unique(
+        sorted((Path(os.path.abspath(store)) for store in stores), key=lambda store: (store_name(store), str(store)))
+    )
 
 
 def _is_store(path: Path) -> bool:

@@ -8,9 +8,10 @@ from typing import Any, TypedDict
 
 from sarpipe.errors import DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path, read_quarantine
+from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
+from sarpipe.stages.places import read_quarantine
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
@@ -76,7 +77,12 @@ def settle(
         SarpipeError: A store failed for another reason than its data, or no store could be used. What was made is
             kept.
     """
-    refused = {name: str(error) for name, error in errors.items() if isinstance(error, DataError)}
+    sources = {step.name: step.source for step in steps}
+    refused = {
+        name: _without_folder(str(error), sources[name])
+        for name, error in errors.items()
+        if isinstance(error, DataError)
+    }
     failed = {name: error for name, error in errors.items() if name not in refused}
     if failed:
         name, error = next(iter(failed.items()))
@@ -133,7 +139,9 @@ def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     if not all(step.done or step.state == "refused" for step in stores):
         return None
     units = [unit_receipt(step) for step in stores if step.done]
-    step = plan_set(settings, units, {step.name: step.why for step in stores if not step.done})
+    step = plan_set(
+        settings, units, {step.name: _without_folder(step.why, step.source) for step in stores if not step.done}
+    )
     return open_verified(step.folder) if step.folder and step.done else None
 
 
@@ -197,6 +205,11 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
             folder = Path(results[stage]["folder"])
             outputs |= {name: str(folder / file) for name, file in files.items()}
     return outputs
+
+
+def _without_folder(reason: str, store: Path | None) -> str:
+    """A reason by the store's own name: where a store lies is no property of what is made from it."""
+    return reason.replace(str(store), store.name) if store is not None else reason
 
 
 def _said(error: BaseException) -> str:

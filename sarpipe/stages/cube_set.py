@@ -12,19 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, N_DATES
-from sarpipe.cubes import CubeSet
 from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.preprocess.unit import INDEX, QUARANTINE
 from sarpipe.settings import Settings
+from sarpipe.stages.places import UNIT, UNIT_ROW, read_quarantine
 from sarpipe.stages.preprocess import StoreReceipt
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact, digest_json, open_verified
 from sarpipe.storage.durable import write_bytes
 
-CODE = ("stages/cube_set.py",)
-_PLACE = ("unit", "unit_row")
-"""Columns of the set's index that say where a place's cube lies."""
+CODE = ("stages/cube_set.py", "stages/places.py", "preprocess/unit.py")
 
 
 class SetReceipt(Receipt):
@@ -53,30 +50,22 @@ def plan_set(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping
     )
 
 
-def collect_cubes(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
-    """Make the set of all places of these units, and note it as the current one of the recipe.
+def make_set(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
+    """Make the set of all places of these units.
 
     A place id that an earlier store has too is quarantined: ids are unique in everything that follows.
 
     Args:
-        settings: Of the run.
+        step: From `plan_set`.
         units: Receipts, in the order of their stores.
         refused: Name of a store that could not be used, to the reason.
 
     Raises:
-        DataError: No place is left.
+        DamagedError: A unit has lost a place.
     """
     started = time.monotonic()
-    step = plan_set(settings, units, refused)
-    artefact, computed = make(step, lambda folder: _write_set(folder, settings.cubes_folder, units, refused))
+    artefact, computed = make(step, lambda folder: _write_set(folder, units, refused))
     counts = json.loads(artefact.path("counts.json").read_bytes())
-    quarantine = pd.read_parquet(artefact.path("quarantine.parquet"))
-    write_bytes(quarantine_path(settings), quarantine.to_csv(index=False, lineterminator="\n").encode())
-    if not counts["places_kept"]:
-        raise DataError(
-            f"no place is left: all {counts['places_in']} are in quarantine", f"{quarantine_path(settings)} says why"
-        )
-    _note_current(settings, artefact)
     return {
         **receipt(step, artefact, computed=computed, seconds=time.monotonic() - started),
         "places_in": counts["places_in"],
@@ -84,6 +73,23 @@ def collect_cubes(settings: Settings, units: Sequence[StoreReceipt], refused: Ma
         "places_quarantined": counts["places_quarantined"],
         "stores_refused": counts["stores_refused"],
     }
+
+
+def publish_set(settings: Settings, cube_set: SetReceipt) -> None:
+    """Note a set as the current one of its recipe, and write the list of what is in quarantine.
+
+    Raises:
+        DataError: No place is left.
+    """
+    folder = Path(cube_set["folder"])
+    quarantine = read_quarantine(open_verified(folder))
+    write_bytes(quarantine_path(settings), quarantine.to_csv(index=False, lineterminator="\n").encode())
+    if not cube_set["places_kept"]:
+        raise DataError(
+            f"no place is left: all {cube_set['places_in']} are in quarantine", f"{quarantine_path(settings)} says why"
+        )
+    document = {"set": folder.name, "checksum": digest_json(folder.name)}
+    write_bytes(settings.cubes_folder / "current.json", json.dumps(document).encode())
 
 
 def quarantine_path(settings: Settings) -> Path:
@@ -117,50 +123,7 @@ def current_set(settings: Settings) -> Artefact:
         raise UsageError(f"{settings.cubes_folder / name} is gone", "Run 'sarpipe preprocess SOURCE' again") from error
 
 
-def load_cubes(cube_set: Artefact) -> CubeSet:
-    """Read the cubes of a set into memory; every unit is checked against its manifest.
-
-    Raises:
-        UsageError: A unit is gone.
-        DamagedError: A unit is damaged, or is not the one that the set was made from.
-    """
-    table = pd.read_parquet(cube_set.path("index.parquet"))
-    digests = json.loads(cube_set.path("units.json").read_bytes())
-    n = len(table)
-    cubes = np.empty((n, len(CHANNELS), CUBE_SIZE, CUBE_SIZE), np.float32)
-    frames = np.empty((n, N_DATES, len(FEATURES), CUBE_SIZE, CUBE_SIZE), np.float16)
-    for unit, rows in table.groupby("unit", sort=False):
-        artefact = _open_unit(cube_set.folder.parent / str(unit), digests[str(unit)]["digest"])
-        here, there = rows.index.to_numpy(), rows["unit_row"].to_numpy()
-        cubes[here] = np.load(artefact.path("cubes.npy"), mmap_mode="r")[there]
-        frames[here] = np.load(artefact.path("frames.npy"), mmap_mode="r")[there]
-    truth = cube_set.path("truth.parquet")
-    return CubeSet(
-        ids=tuple(table["id"]),
-        cubes=cubes,
-        frames=frames,
-        index=table.drop(columns=list(_PLACE)),
-        truth=pd.read_parquet(truth) if truth.exists() else None,
-    )
-
-
-def cubes_digest(cube_set: Artefact) -> str:
-    """What the cubes of a set depend on: the bytes of its units, wherever they lie and whatever was refused."""
-    return digest_json(cube_set.meta["inputs"]["units"])
-
-
-def source_bytes(cube_set: Artefact) -> int:
-    """Bytes of the raw stores of a set as they lie on the disk."""
-    units = json.loads(cube_set.path("units.json").read_bytes())
-    return sum(int(unit["source_bytes"]) for unit in units.values())
-
-
-def read_quarantine(cube_set: Artefact) -> pd.DataFrame:
-    """Quarantined places and refused stores (their id is empty): columns ``id, store, reason``."""
-    return pd.read_parquet(cube_set.path("quarantine.parquet"))
-
-
-def _write_set(folder: Path, parent: Path, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> None:
+def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> None:
     artefacts = [open_verified(Path(unit["folder"])) for unit in units]
     index = _concatenate([_with_place(artefact) for artefact in artefacts], _empty_index())
     twice = index["id"].duplicated()
@@ -190,18 +153,29 @@ def _write_set(folder: Path, parent: Path, units: Sequence[StoreReceipt], refuse
             for artefact in artefacts
         },
     )
+    _write_json(folder / "counts.json", _counts(artefacts, kept, quarantine, refused))
+
+
+def _counts(
+    units: Sequence[Artefact], kept: pd.DataFrame, quarantine: pd.DataFrame, refused: Mapping[str, str]
+) -> dict[str, int]:
+    """The account of the places. What went in was counted when the stores were read, not from what came out."""
     counts = {
-        "places_in": len(kept) + int((quarantine["id"] != "").sum()),
+        "places_in": sum(json.loads(unit.path("unit.json").read_bytes())["places"] for unit in units),
         "places_kept": len(kept),
         "places_quarantined": int((quarantine["id"] != "").sum()),
         "stores_refused": len(refused),
     }
-    _write_json(folder / "counts.json", counts)
+    if counts["places_in"] != counts["places_kept"] + counts["places_quarantined"]:
+        raise DamagedError(f"places were lost: {counts}", "Run 'sarpipe preprocess SOURCE --force'")
+    return counts
 
 
 def _with_place(artefact: Artefact) -> pd.DataFrame:
     table = pd.read_parquet(artefact.path("index.parquet"))
-    return table.assign(unit=artefact.folder.name, unit_row=np.arange(len(table)))
+    table[UNIT] = artefact.folder.name
+    table[UNIT_ROW] = np.arange(len(table))
+    return table
 
 
 def _duplicates(index: pd.DataFrame, twice: pd.Series) -> pd.DataFrame:
@@ -223,7 +197,7 @@ def _truth(artefacts: Sequence[Artefact], kept: pd.DataFrame) -> pd.DataFrame | 
 
 
 def _set_schema() -> pa.Schema:
-    return INDEX.append(pa.field("unit", pa.string())).append(pa.field("unit_row", pa.int64()))
+    return INDEX.append(pa.field(UNIT, pa.string())).append(pa.field(UNIT_ROW, pa.int64()))
 
 
 def _empty(schema: pa.Schema) -> pd.DataFrame:
@@ -237,23 +211,6 @@ def _empty_index() -> pd.DataFrame:
 def _concatenate(tables: Sequence[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else empty
-
-
-def _open_unit(folder: Path, digest: str) -> Artefact:
-    hint = "Run 'sarpipe preprocess SOURCE' again: it makes this unit anew"
-    try:
-        artefact = open_verified(folder)
-    except FileNotFoundError as error:
-        raise UsageError(f"unit {folder} is gone", hint) from error
-    if artefact.digest != digest:
-        raise DamagedError(f"unit {folder} is not the one that the set was made from", hint)
-    return artefact
-
-
-def _note_current(settings: Settings, artefact: Artefact) -> None:
-    name = artefact.folder.name
-    document = {"set": name, "checksum": digest_json(name)}
-    write_bytes(settings.cubes_folder / "current.json", json.dumps(document).encode())
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, load_cubes
+from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
 
-CODE = ("channels.py", "model", "embeddings", "stages/embed.py")
+CODE = ("channels.py", "cubes.py", "model", "embeddings", "stages/places.py", "stages/provenance.py", "stages/embed.py")
 
 OnBatch = Callable[[int, int], None]
 """Called with the places embedded so far, and all places."""
@@ -31,7 +31,7 @@ def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force
         settings.train.preset,
         settings.data / "embeddings",
         inputs={"cubes": cubes_digest(cube_set), "model": model.digest},
-        settings={},
+        settings=made_with(cube_set, model),
         code=CODE,
         force=force,
     )
@@ -53,16 +53,6 @@ def make_embeddings(
     return {**receipt(step, artefact, computed=computed, seconds=time.monotonic() - started), "places": places}
 
 
-def provenance(cube_set: Artefact, model: Artefact, step: Step) -> dict[str, Any]:
-    """What the embeddings were made from and by, for the files' own metadata."""
-    return {
-        "recipe": cube_set.meta["settings"],
-        "training": model.meta["settings"],
-        "inputs": step.meta["inputs"],
-        "versions": step.meta["versions"],
-    }
-
-
 def _embed(
     folder: Path, step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None
 ) -> None:
@@ -73,4 +63,4 @@ def _embed(
 
     places = load_cubes(cube_set)
     vectors = embed(load_encoder(model.folder), places.cubes, device=settings.device, progress=on_batch)
-    export(folder, Embeddings(places.ids, vectors, places.index), provenance(cube_set, model, step))
+    export(folder, Embeddings(places.ids, vectors, places.index), provenance(step))

@@ -9,11 +9,19 @@ from functools import partial
 from pathlib import Path
 
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, load_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
 
-CODE = ("channels.py", "model", "evaluate", "preprocess/temporal.py", "stages/evaluate.py")
+CODE = (
+    "channels.py",
+    "cubes.py",
+    "model",
+    "evaluate",
+    "preprocess/temporal.py",
+    "stages/places.py",
+    "stages/evaluate.py",
+)
 SEED = 0
 """Of the random-weights encoder, the folds and the bootstrap."""
 

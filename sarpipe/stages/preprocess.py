@@ -56,7 +56,13 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         raise DataError(planned.why)
     if planned.key != step.key:
         raise DataError(f"{path} has changed since this run was planned", "Run it again")
-    artefact, computed = make(step, lambda folder: write_unit(folder, path, settings.recipe, ledger(settings)))
+
+    def write(folder: Path) -> None:
+        write_unit(folder, path, settings.recipe, ledger(settings))
+        if _plan_store(settings, path, force=False, remember=True).key != step.key:
+            raise DataError(f"{path} has changed while it was read", "Run it again")
+
+    artefact, computed = make(step, write)
     return _receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
 
 

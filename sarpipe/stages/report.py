@@ -9,12 +9,20 @@ from pathlib import Path
 import pandas as pd
 
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import load_cubes, read_quarantine, source_bytes
-from sarpipe.stages.embed import provenance
+from sarpipe.stages.places import load_cubes, read_quarantine, source_bytes
+from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
 
-CODE = ("channels.py", "report", "embeddings/compression.py", "stages/report.py")
+CODE = (
+    "channels.py",
+    "cubes.py",
+    "report",
+    "embeddings",
+    "stages/places.py",
+    "stages/provenance.py",
+    "stages/report.py",
+)
 
 
 def plan_report(
@@ -37,7 +45,7 @@ def plan_report(
             "embeddings": embeddings.digest,
             "evaluation": evaluation.digest,
         },
-        settings={},
+        settings=made_with(cube_set, model),
         code=CODE,
         force=force,
     )
@@ -84,7 +92,7 @@ def _write(
             vectors=vectors,
             compression=compression(source_bytes(cube_set), counts["places_in"]),
             quarantine=read_quarantine(cube_set),
-            provenance=provenance(cube_set, model, step),
+            provenance=provenance(step),
         )
     )
     (folder / "report.html").write_text(page, encoding="utf-8")

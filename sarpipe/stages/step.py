@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -161,5 +162,6 @@ def _look(folder: Path, key: str, *, force: bool) -> tuple[State, str]:
 
 def _why_missing(folder: Path) -> str:
     label = folder.name.rsplit("-", 1)[0]
-    others = sum(1 for other in folder.parent.glob(f"{label}-*") if not other.name.startswith("."))
+    same = re.compile(re.escape(label) + "-[0-9a-f]{12}")
+    others = folder.parent.is_dir() and any(same.fullmatch(other.name) for other in folder.parent.iterdir())
     return "not made yet" if not others else "made before from other inputs, settings or code, not from these"

@@ -19,7 +19,7 @@ from sarpipe.stages.chain import (
     find_model,
     settle,
 )
-from sarpipe.stages.cube_set import collect_cubes
+from sarpipe.stages.cube_set import make_set, plan_set, publish_set
 from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
 from sarpipe.stages.preprocess import StoreReceipt, make_store, plan_preprocess, unit_receipt
@@ -62,7 +62,8 @@ def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, forc
             lambda name: on_progress("preprocess", len(receipts) + len(errors), len(steps), name),
         )
     units, refused = settle(steps, receipts, errors)
-    cube_set = collect_cubes(settings, units, refused)
+    cube_set = make_set(plan_set(settings, units, refused), units, refused)
+    publish_set(settings, cube_set)
     return {"units": units, "refused": refused, "cube_set": cube_set, "seconds": round(time.monotonic() - started, 2)}
 
 

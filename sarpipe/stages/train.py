@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sarpipe.settings import Settings
-from sarpipe.stages.cube_set import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, load_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
+from sarpipe.train import CODE as TRAINING
 
-CODE = ("channels.py", "model", "ssl", "train", "stages/train.py")
+CODE = (*TRAINING, "stages/places.py", "stages/train.py")
 
 OnStep = Callable[[int, int, float], None]
 """Called with the step, the number of steps, and the loss."""

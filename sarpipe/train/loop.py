@@ -27,7 +27,7 @@ from sarpipe.model.initial import seeded
 from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
 from sarpipe.storage import code_version, digest_json
-from sarpipe.train import checkpoint
+from sarpipe.train import CODE, checkpoint
 from sarpipe.train.monitor import MAX_PLACES, MONITORS, monitors
 from sarpipe.train.places import Places
 from sarpipe.train.plan import Plan
@@ -36,7 +36,6 @@ from sarpipe.train.state import State
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
-CODE = ("channels.py", "model", "ssl", "train")
 STEPS_PER_FETCH = 50
 """How many steps a GPU may run ahead before their losses are looked at; a CPU's are looked at each step."""
 

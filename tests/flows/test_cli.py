@@ -114,11 +114,12 @@ def test_what_is_wrong_is_said_once_without_a_traceback(
     assert "Traceback" not in message
 
 
-def test_a_failure_is_one_json_object_too(run: Run) -> None:
-    code, out, _ = run("run", "/no/such/folder", "--json")
+@pytest.mark.parametrize("what", ["/no/such/folder", "--bogus"])
+def test_a_failure_is_one_json_object_too(run: Run, what: str) -> None:
+    code, out, _ = run("run", "/no/such/folder", *([what] if what.startswith("-") else []), "--json")
     assert code == 2
     assert json.loads(out)["status"] == "failed"
-    assert "/no/such/folder" in json.loads(out)["error"]
+    assert what in json.loads(out)["error"]
 
 
 def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: Path, scheduler: str) -> None:

@@ -12,11 +12,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 from prefect.exceptions import ParameterTypeError
-from prefect.states import State
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry, State
 
 from sarpipe.errors import DataError
 from sarpipe.flows.pipeline import pipeline
 from sarpipe.flows.preprocess import preprocess
+from sarpipe.stages.places import load_cubes
+from sarpipe.storage import commit, inspect, open_verified
 from sarpipe.tasks.policy import OPTIONS
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -81,6 +84,55 @@ def test_a_second_run_computes_nothing(first_run: tuple[dict[str, Any], State[An
     assert not any(unit["computed"] for unit in again["preprocess"]["units"])
     for stage in ("train", "embed", "evaluate", "report"):
         assert again[stage] == {**first.result()[stage], "computed": False, "seconds": 0.0}
+
+
+def retried(state: State[Any], parameters: dict[str, Any]) -> State[Any]:
+    """What the button Retry of the UI does: the same flow run, again."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id(state), AwaitingRetry(), force=True)
+        flow_run = client.read_flow_run(run_id(state))
+    again: State[Any] = run_flow(pipeline, flow_run=flow_run, parameters=parameters, return_type="state")  # type: ignore[assignment]
+    return again
+
+
+def test_a_retry_looks_at_the_files_and_not_at_what_prefect_remembers(
+    first_run: tuple[dict[str, Any], State[Any]],
+) -> None:
+    parameters, first = first_run
+    page = Path(first.result()["report"]["folder"])
+    cube_set = Path(first.result()["preprocess"]["cube_set"]["folder"])
+    unit = Path(first.result()["preprocess"]["units"][0]["folder"])
+    for folder in (page, cube_set, unit):
+        shutil.rmtree(folder)
+    (cube_set.parent / "current.json").unlink()
+    state = retried(first, parameters)
+    assert state.is_completed()
+    assert (page / "report.html").is_file()
+    assert (cube_set / "index.parquet").is_file()
+    assert (cube_set.parent / "current.json").is_file()
+    assert (unit / "cubes.npy").is_file()
+
+
+def test_a_unit_that_was_made_again_with_other_bytes_is_taken_as_it_is(
+    first_run: tuple[dict[str, Any], State[Any]], tmp_path: Path
+) -> None:
+    parameters, _ = first_run
+    parameters = {**parameters, "data": str(tmp_path / "data")}
+    unit = Path(preprocess(**parameters)["units"][0]["folder"])
+    # As a later version of a library would: the same key, other bytes.
+    artefact = inspect(unit)
+    shutil.copytree(unit, tmp_path / "old")
+
+    def write(folder: Path) -> None:
+        for name in artefact.files:
+            shutil.copy(tmp_path / "old" / name, folder / name)
+        (folder / "unit.json").write_text(json.dumps(json.loads((folder / "unit.json").read_text()), indent=2))
+
+    remade = commit(unit, artefact.meta, write)
+    assert remade.digest != artefact.digest
+    again = preprocess(**parameters)
+    assert again["units"][0]["digest"] == remade.digest
+    assert len(load_cubes(open_verified(Path(again["cube_set"]["folder"]))).ids) == 10
 
 
 def test_each_stage_leaves_its_artifacts(first_run: tuple[dict[str, Any], State[Any]]) -> None:

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -5,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from sarpipe.embeddings.geoparquet import read_geoparquet
 from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.stages import straight
-from sarpipe.stages.cube_set import current_set, load_cubes
+from sarpipe.stages.cube_set import current_set
+from sarpipe.stages.places import load_cubes
 from sarpipe.storage import inspect
 
 LATER = ("train", "embed", "evaluate", "report")
@@ -85,6 +88,33 @@ def test_another_setting_remakes_only_what_depends_on_it(rerun: Any) -> None:
     assert set(summary["stages"].values()) == {"computed"}
     # What was made with the first settings is still there.
     assert remade(rerun) == set()
+
+
+def test_files_never_name_other_settings_than_they_were_made_with(rerun: Any) -> None:
+    # A recipe that happens to give the same cubes, and a training that happens to give the same weights.
+    for overrides in ({"recipe__min_valid": 0.4}, {"train__temperature": 0.2}):
+        summary = rerun(**overrides)
+        table = pq.read_schema(summary["outputs"]["embeddings_parquet"])
+        said = json.loads(table.metadata[b"sarpipe"])
+        settings = rerun.settings(**overrides)
+        assert said["recipe"] == settings.recipe.model_dump(mode="json")
+        assert said["training"] == settings.train.model_dump(mode="json")
+
+
+def test_where_the_stores_lie_does_not_matter(fresh: Callable[[], Any]) -> None:
+    run = fresh()
+    first = sorted(run.stores.glob("*.zip"))[0]
+    first.write_bytes(first.read_bytes()[:-5000])
+    before = straight.preprocess(run.settings(), str(run.stores), quiet)["cube_set"]
+    # As in a download cache: links to files of other names, elsewhere.
+    blobs = run.stores.rename(run.stores.with_name("blobs"))
+    run.stores.mkdir()
+    for number, path in enumerate(sorted(blobs.iterdir())):
+        blob = path.rename(path.with_name(f"{number:08x}"))
+        (run.stores / path.name).symlink_to(blob)
+    after = straight.preprocess(run.settings(), str(run.stores), quiet)["cube_set"]
+    assert after["digest"] == before["digest"]
+    assert after["computed"] is False
 
 
 def test_what_cannot_be_used_is_named_and_the_rest_is_kept(fresh: Callable[[], Any]) -> None:
