@@ -15,7 +15,7 @@ from sarpipe.tasks.embed import embed_places
 from sarpipe.tasks.policy import run_now
 
 
-@flow(name="embed", flow_run_name="embed {data}")
+@flow(name="embed", flow_run_name="embed {data}", persist_result=False)
 def embed(
     data: str = "data",
     recipe: Literal["sar", "original"] | None = None,

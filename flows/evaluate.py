@@ -16,7 +16,7 @@ from sarpipe.tasks.evaluate import evaluate_embeddings
 from sarpipe.tasks.policy import run_now
 
 
-@flow(name="evaluate", flow_run_name="evaluate {data}")
+@flow(name="evaluate", flow_run_name="evaluate {data}", persist_result=False)
 def evaluate(
     data: str = "data",
     recipe: Literal["sar", "original"] | None = None,

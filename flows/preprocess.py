@@ -31,6 +31,8 @@ THREADS = 64
     name="preprocess",
     flow_run_name="preprocess {source}",
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
+    # A retry of the pipeline shall look at the files again, and not be given this run's old result.
+    persist_result=False,
 )
 def preprocess(
     source: str,

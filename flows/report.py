@@ -15,7 +15,7 @@ from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.report import write_report
 
 
-@flow(name="report", flow_run_name="report {data}")
+@flow(name="report", flow_run_name="report {data}", persist_result=False)
 def report(
     data: str = "data",
     recipe: Literal["sar", "original"] | None = None,

@@ -18,7 +18,7 @@ from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.train import train_encoder
 
 
-@flow(name="train", flow_run_name="train on {data}")
+@flow(name="train", flow_run_name="train on {data}", persist_result=False)
 def train(
     data: str = "data",
     recipe: Literal["sar", "original"] | None = None,
