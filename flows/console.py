@@ -83,6 +83,10 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         )
     if summary["stages"]:
         lines.append("stages: " + ", ".join(f"{stage} {how}" for stage, how in summary["stages"].items()))
+    if summary["stages"].get("train") == "computed":
+        training = summary["training"]
+        resumed = f", gone on after step {training['resumed_from_step']}" if training["resumed_from_step"] else ""
+        lines.append(f"training: {training['steps']} steps on {training['device']}{resumed}")
     lines += summary.get("claims", [])
     lines += _quarantined(summary)
     lines += [f"  {name:<20} {path}" for name, path in summary["outputs"].items()]
@@ -90,7 +94,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _quarantined(summary: Mapping[str, Any]) -> list[str]:
-    rows = summary.get("quarantine", [])
+    # Whole stores first: an empty id.
+    rows = sorted(summary.get("quarantine", []), key=lambda row: bool(row["id"]))
     lines = [f"not used: {row['id'] or 'store ' + row['store']}: {row['reason']}" for row in rows[:_NAMED]]
     if len(rows) > _NAMED:
         lines.append(f"not used: {len(rows) - _NAMED} more, all in {summary['outputs']['quarantine']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from prefect import flow
+from prefect.states import Completed
 
 from sarpipe.flows.embed import embed
 from sarpipe.flows.evaluate import evaluate
@@ -38,7 +39,8 @@ def pipeline(
         dask: Address of a running Dask scheduler, instead of own workers.
         force: Make everything again.
     """
-    made = preprocess(source, data, recipe, config, overrides, workers, dask, force)
+    first = preprocess(source, data, recipe, config, overrides, workers, dask, force, return_state=True)
+    made = first.result()
     common: dict[str, Any] = {
         "data": data,
         "recipe": recipe,
@@ -50,10 +52,12 @@ def pipeline(
     }
     # One after the other: subflows that run side by side can be given each other's results on a retry
     # (PrefectHQ/prefect 22259).
-    return {
+    results = {
         "preprocess": made,
         "train": train(**common),
         "embed": embed(**common),
         "evaluate": evaluate(**common),
         "report": report(**common),
     }
+    # The state that Prefect shall end in, whose result this is: it says what could not be used.
+    return Completed(message=first.message, data=results)  # type: ignore[return-value]

@@ -53,6 +53,7 @@ def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if address is None:
         with (
+            _own_environment(),
             dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
             LocalCluster(
                 n_workers=workers,
@@ -101,6 +102,20 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
             future.cancel()
             raise
     return result
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Give this process its environment back: Dask sets that of its workers here too, and leaves it. Training, which
+    comes afterwards, would then have one thread, and other bits than a training alone.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _as_current(client: Client) -> Iterator[Client]:

@@ -77,7 +77,10 @@ def resolve(
     for name, given in (("workers", workers), ("dask", dask)):
         if given is not None:
             tree[name] = given
-    tree["data"] = str(Path(data).expanduser().resolve())
+    folder = Path(data).expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder", "Choose another output folder with --data")
+    tree["data"] = str(folder)
     return _build(tree)
 
 
@@ -159,9 +162,7 @@ def _build(tree: dict[str, Any]) -> Settings:
         section = ""
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(
-            f"setting {section}{_first_problem(error)}", "docs/concepts.md names the settings and their ranges"
-        ) from error
+        raise UsageError(f"setting {section}{_first_problem(error)}", "docs/concepts.md names the settings") from error
 
 
 def _first_problem(error: ValidationError) -> str:

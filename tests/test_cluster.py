@@ -10,11 +10,15 @@ from sarpipe.ssl4eo import find_stores
 
 
 def test_work_is_done_in_other_processes_and_a_dead_worker_is_an_exception() -> None:
+    before = dict(os.environ)
     with dask_session(workers=1):
         assert compute(os.getpid, timeout=60) != os.getpid()
+        assert compute(os.environ.get, "OMP_NUM_THREADS", timeout=60) == "1"
         with pytest.raises(KilledWorker):
             compute(os._exit, 9, timeout=120)
         assert compute(pow, 2, 3, timeout=60) == 8
+    # Training runs in this process afterwards: with all its cores.
+    assert dict(os.environ) == before
 
 
 def test_errors_of_ours_come_back_whole(scheduler: str) -> None:

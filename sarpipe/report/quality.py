@@ -157,7 +157,10 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Html]:
     found = [table("Paired differences: a win is one whose interval is above 0", head, rows)]
     overall = [one for one in differences if not str(one["measure"]).startswith(_TARGET)]
     if overall:
-        said = "Differences over all targets and queries: up is a win, down a loss, a circle shows no difference."
+        said = (
+            "Differences over all targets and queries: up is a win, down a loss, "
+            "a circle shows no difference, a cross is not decided."
+        )
         found.append(captioned(_differences_chart(overall), text(said)))
     return found
 

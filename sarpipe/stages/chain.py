@@ -87,8 +87,9 @@ def settle(
     if failed:
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        kind = StorageError if isinstance(error, StorageError) else SarpipeError
-        raise kind(
+        if isinstance(error, StorageError):
+            raise error
+        raise SarpipeError(
             f"store {name} failed: {_said(error)}{more}",
             f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",
         ) from error
@@ -128,6 +129,8 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
         if stage != "preprocess"
     }
     summary["outputs"] = _outputs(settings, results)
+    if "train" in results:
+        summary["training"] = {name: results["train"][name] for name in ("device", "steps", "resumed_from_step")}
     if "evaluate" in results:
         summary["claims"] = results["evaluate"]["claims"]
     summary["seconds"] = {stage: result["seconds"] for stage, result in results.items()}

@@ -164,4 +164,4 @@ def _why_missing(folder: Path) -> str:
     label = folder.name.rsplit("-", 1)[0]
     same = re.compile(re.escape(label) + "-[0-9a-f]{12}")
     others = folder.parent.is_dir() and any(same.fullmatch(other.name) for other in folder.parent.iterdir())
-    return "not made yet" if not others else "made before from other inputs, settings or code, not from these"
+    return "not made yet" if not others else "not made yet; others are there, from other inputs, settings or code"

@@ -50,7 +50,7 @@ def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, forc
     started = time.monotonic()
     steps = plan_preprocess(settings, source, force=force)
     receipts = {step.name: unit_receipt(step) for step in steps if step.done}
-    on_progress("preprocess", len(receipts), len(steps), f"{len(receipts)} stores were done before")
+    on_progress("preprocess", len(receipts), len(steps), f"{len(receipts)} done before")
     errors: dict[str, BaseException] = {step.name: DataError(step.why) for step in steps if step.state == "refused"}
     todo = [step for step in steps if step.name not in receipts and step.name not in errors]
     if todo:

@@ -64,7 +64,7 @@ def train(
     *,
     device: str = "auto",
     progress: Progress | None = None,
-    checkpoint_seconds: float = 30.0,
+    checkpoint_seconds: float = 10.0,
 ) -> TrainResult:
     """Train an encoder, going on from the newest checkpoint of the same run if there is one.
 

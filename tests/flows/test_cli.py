@@ -123,7 +123,12 @@ def test_a_failure_is_one_json_object_too(run: Run, what: str) -> None:
 
 
 def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: Path, scheduler: str) -> None:
-    (tmp_path / "data").write_text("a file where a folder should be")
+    (tmp_path / "file").write_text("a file where a folder should be")
+    code, _, said = run("preprocess", small_stores, "--data", tmp_path / "file", "--dask", scheduler)
+    assert code == 2
+    assert "--data" in said
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cubes").write_text("likewise")
     code, _, said = run("preprocess", small_stores, "--data", tmp_path / "data", "--dask", scheduler)
     assert code == 1
     assert "--data" in said
