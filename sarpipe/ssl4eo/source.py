@@ -91,9 +91,15 @@ def _hint(path: Path) -> str:
 
 
 def _unique(stores: list[Path]) -> list[Path]:
-    seen: dict[str, Path] = {}
+    """Each store once, by the first of its names: a link keeps the name that it gives, and two links are one store."""
+    by_name: dict[str, Path] = {}
+    seen: set[str] = set()
     for store in stores:
-        other = seen.setdefault(store_name(store), store)
+        real = os.path.realpath(store)
+        if real in seen:
+            continue
+        seen.add(real)
+        other = by_name.setdefault(store_name(store), store)
         if other != store:
             raise UsageError(f"{other} and {store} have one name", "Keep one of them, or name it in a glob")
-    return list(seen.values())
+    return list(by_name.values())

@@ -43,7 +43,7 @@ def test_a_unit_holds_the_cubes_of_its_store_in_order(store: Path, tmp_path: Pat
 def test_the_same_store_gives_the_same_bytes(store: Path, tmp_path: Path) -> None:
     first, second = (unit(store, tmp_path / name, SarRecipe()) for name in ("a", "b"))
     names = sorted(path.name for path in first.iterdir())
-    assert names == ["cubes.npy", "frames.npy", "index.parquet", "quarantine.parquet", "truth.parquet"]
+    assert names == ["cubes.npy", "frames.npy", "index.parquet", "quarantine.parquet", "truth.parquet", "unit.json"]
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 

@@ -20,10 +20,12 @@ FILES = {".zgroup": b"{}", "bands/.zarray": b"{ }", "bands/0.0": bytes(range(200
 
 @pytest.mark.parametrize("name", ["s.zarr.zip", "s.zarr"])
 def test_files_are_read_as_they_were_written(tmp_path: Path, write_store: Write, name: str) -> None:
-    archive = open_archive(write_store(tmp_path / name, FILES))
+    path = write_store(tmp_path / name, FILES)
+    archive = open_archive(path)
 
     assert {name: archive.read(name) for name in archive.records} == FILES
-    assert archive.source_bytes == sum(map(len, FILES.values()))
+    on_disk = path.stat().st_size if path.is_file() else sum(map(len, FILES.values()))
+    assert archive.source_bytes == on_disk
     assert "bands/0.0" in archive
     assert "bands/0.1" not in archive
     with pytest.raises(DataError, match=r"no file bands/0\.1"):
@@ -90,7 +92,8 @@ def test_a_folder_that_changes_after_first_sight_is_refused(tmp_path: Path, writ
 
     with pytest.raises(DataError, match=r"0\.[01]' is not what it was when the store was first seen") as caught:
         open_archive(path, tmp_path / "sources")
-    assert str(tmp_path / "sources") in caught.value.hint
+    (note,) = (tmp_path / "sources").iterdir()
+    assert f"sources/{note.name}" in caught.value.hint
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_said(tmp_path: Path, write_store: Write) -> None:
