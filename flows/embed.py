@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact
 
 from sarpipe.settings import resolve
-from sarpipe.stages.chain import find_cubes, find_model
+from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.embed import plan_embed
 from sarpipe.tasks.embed import embed_places
 from sarpipe.tasks.policy import run_now
@@ -38,7 +38,7 @@ def embed(
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     cube_set = find_cubes(settings, cubes)
-    model = find_model(settings, cube_set)
+    (model,) = find_earlier(settings, cube_set, "embed")
     step = plan_embed(settings, cube_set, model, force=force)
     receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
     file = Path(receipt["folder"]) / "embeddings.parquet"

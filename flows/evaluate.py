@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from sarpipe.settings import resolve
-from sarpipe.stages.chain import find_cubes, find_embeddings, find_model
+from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.evaluate import plan_evaluate
 from sarpipe.tasks.evaluate import evaluate_embeddings
 from sarpipe.tasks.policy import run_now
@@ -39,8 +39,7 @@ def evaluate(
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     cube_set = find_cubes(settings, cubes)
-    model = find_model(settings, cube_set)
-    embeddings = find_embeddings(settings, cube_set, model)
+    model, embeddings = find_earlier(settings, cube_set, "evaluate")
     step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
     receipt = run_now(evaluate_embeddings, step, settings, str(cube_set.folder), str(model.folder))
     _table(Path(receipt["folder"]))

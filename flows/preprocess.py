@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from sarpipe.cluster import available_cores, dask_session
+from sarpipe.cluster import dask_session
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
@@ -110,7 +110,7 @@ def _workers(settings: Settings, busy: int) -> AbstractContextManager[Any]:
     """Dask workers, unless every unit is there."""
     if not busy:
         return nullcontext()
-    return dask_session(workers=min(settings.workers or available_cores(), busy), address=settings.dask)
+    return dask_session(busy, workers=settings.workers, address=settings.dask)
 
 
 def _table(steps: list[Step], receipts: dict[str, StoreReceipt], errors: dict[str, BaseException]) -> None:

@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact
 
 from sarpipe.settings import resolve
-from sarpipe.stages.chain import find_cubes, find_embeddings, find_evaluation, find_model
+from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.report import plan_report
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.report import write_report
@@ -38,9 +38,7 @@ def report(
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     cube_set = find_cubes(settings, cubes)
-    model = find_model(settings, cube_set)
-    embeddings = find_embeddings(settings, cube_set, model)
-    evaluation = find_evaluation(settings, cube_set, model, embeddings)
+    model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
     step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
     made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
     receipt = run_now(write_report, step, *made_from)

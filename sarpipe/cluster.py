@@ -32,19 +32,15 @@ UNITS_A_WORKER = 2
 _session: ContextVar[tuple[Client, BoundedSemaphore]] = ContextVar("sarpipe_dask_session")
 
 
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 @contextmanager
-def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client]:
+def dask_session(units: int, *, workers: int | None = None, address: str | None = None) -> Iterator[Client]:
     """Workers for the time of a ``with`` block: own processes on this machine, or those of a running scheduler.
 
     Own workers have one thread each and listen on the loopback alone; they end with the block.
 
     Args:
-        workers: Number of own processes; not used with ``address``.
+        units: How many are to be made: there are never more own workers than that.
+        workers: Own processes; None: one for each CPU core that this process may use. Not used with ``address``.
         address: ``tcp://host:port`` of a running scheduler. Its workers must see the same paths.
 
     Raises:
@@ -56,7 +52,7 @@ def dask_session(*, workers: int, address: str | None = None) -> Iterator[Client
             _own_environment(),
             dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
             LocalCluster(
-                n_workers=workers,
+                n_workers=min(workers or _available_cores(), units),
                 threads_per_worker=1,
                 host="127.0.0.1",
                 # The scheduler has an HTTP server in any case: on the loopback, on a port that is free.
@@ -102,6 +98,10 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
             future.cancel()
             raise
     return result
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 @contextmanager

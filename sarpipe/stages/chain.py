@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,9 +16,16 @@ from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receip
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
-from sarpipe.storage import Artefact, open_verified
+from sarpipe.storage import Artefact, inspect, open_verified
 
 STAGES = ("preprocess", "train", "embed", "evaluate", "report")
+_PLANS: dict[str, Callable[..., Step]] = {
+    "train": plan_train,
+    "embed": plan_embed,
+    "evaluate": plan_evaluate,
+    "report": plan_report,
+}
+"""Each is called with the settings, the set of cubes, and what the stages before it have made, in order."""
 
 
 class Preprocessed(TypedDict):
@@ -49,23 +56,16 @@ def find_cubes(settings: Settings, folder: str | None) -> Artefact:
         raise UsageError(f"{path} does not exist", "Leave it out to take the last one") from error
 
 
-def find_model(settings: Settings, cube_set: Artefact) -> Artefact:
-    """The model of these settings and cubes.
+def find_earlier(settings: Settings, cube_set: Artefact, stage: str) -> list[Artefact]:
+    """What the stages between preprocess and this one have made of these cubes, in the order of the stages.
 
     Raises:
-        UsageError: It is not trained yet. So do all the functions ``find_...`` where a stage has not run.
+        UsageError: One of them has not run.
     """
-    return require(plan_train(settings, cube_set), "sarpipe train")
-
-
-def find_embeddings(settings: Settings, cube_set: Artefact, model: Artefact) -> Artefact:
-    """The embeddings of these cubes by this model."""
-    return require(plan_embed(settings, cube_set, model), "sarpipe embed")
-
-
-def find_evaluation(settings: Settings, cube_set: Artefact, model: Artefact, embeddings: Artefact) -> Artefact:
-    """The figures of these embeddings."""
-    return require(plan_evaluate(settings, cube_set, model, embeddings), "sarpipe evaluate")
+    found: list[Artefact] = []
+    for earlier in STAGES[1 : STAGES.index(stage)]:
+        found.append(require(_PLANS[earlier](settings, cube_set, *found), f"sarpipe {earlier}"))
+    return found
 
 
 def settle(
@@ -145,20 +145,11 @@ def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     step = plan_set(
         settings, units, {step.name: _without_folder(step.why, step.source) for step in stores if not step.done}
     )
-    return open_verified(step.folder) if step.folder and step.done else None
+    return inspect(step.folder) if step.folder and step.done else None
 
 
 def _plan_later(settings: Settings, cube_set: Artefact, stage: str, *, force: bool) -> Step:
-    if stage == "train":
-        return plan_train(settings, cube_set, force=force)
-    model = find_model(settings, cube_set)
-    if stage == "embed":
-        return plan_embed(settings, cube_set, model, force=force)
-    embeddings = find_embeddings(settings, cube_set, model)
-    if stage == "evaluate":
-        return plan_evaluate(settings, cube_set, model, embeddings, force=force)
-    evaluation = find_evaluation(settings, cube_set, model, embeddings)
-    return plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
+    return _PLANS[stage](settings, cube_set, *find_earlier(settings, cube_set, stage), force=force)
 
 
 def _plan_chain(settings: Settings, cube_set: Artefact, *, force: bool) -> list[Step]:

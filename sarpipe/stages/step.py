@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
-from sarpipe.storage import Artefact, code_version, digest_json, ensure, open_verified
+from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, open_verified
 
 State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
 
@@ -138,14 +138,14 @@ def receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -
 
 
 def require(step: Step, command: str) -> Artefact:
-    """The artefact of an earlier step, which has to be there.
+    """The artefact of an earlier step, which has to be there. Its files were verified by the plan.
 
     Raises:
         UsageError: It is not; ``command`` makes it.
     """
     if step.folder is None or not step.done:
         raise UsageError(f"{step.stage} {step.name} is not done: {step.why}", f"Run '{command}' first")
-    return open_verified(step.folder)
+    return inspect(step.folder)
 
 
 def _look(folder: Path, key: str, *, force: bool) -> tuple[State, str]:

@@ -8,17 +8,10 @@ from typing import Any
 
 from distributed import as_completed
 
-from sarpipe.cluster import available_cores, dask_session
+from sarpipe.cluster import dask_session
 from sarpipe.errors import DataError, StorageError
 from sarpipe.settings import Settings
-from sarpipe.stages.chain import (
-    Preprocessed,
-    find_cubes,
-    find_embeddings,
-    find_evaluation,
-    find_model,
-    settle,
-)
+from sarpipe.stages.chain import Preprocessed, find_cubes, find_earlier, settle
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
 from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
@@ -86,7 +79,7 @@ def _on_dask(
     on_store: Callable[[str], None],
 ) -> None:
     """Make the units of ``steps`` on workers; how each ended goes to ``receipts`` or ``errors``."""
-    with dask_session(workers=_workers(settings, len(steps)), address=settings.dask) as client:
+    with dask_session(len(steps), workers=settings.workers, address=settings.dask) as client:
         names = {
             client.submit(make_store, step, settings, pure=False, key=f"{step.name}-{step.key[:12]}"): step.name
             for step in steps
@@ -104,10 +97,6 @@ def _on_dask(
                 break
 
 
-def _workers(settings: Settings, units: int) -> int:
-    return min(settings.workers or available_cores(), units)
-
-
 def _train(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
     return make_model(
         plan_train(settings, cube_set, force=force),
@@ -118,7 +107,7 @@ def _train(settings: Settings, cube_set: Artefact, on_progress: OnProgress, forc
 
 
 def _embed(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
-    model = find_model(settings, cube_set)
+    (model,) = find_earlier(settings, cube_set, "embed")
     return make_embeddings(
         plan_embed(settings, cube_set, model, force=force),
         settings,
@@ -129,8 +118,7 @@ def _embed(settings: Settings, cube_set: Artefact, on_progress: OnProgress, forc
 
 
 def _evaluate(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
-    model = find_model(settings, cube_set)
-    embeddings = find_embeddings(settings, cube_set, model)
+    model, embeddings = find_earlier(settings, cube_set, "evaluate")
     step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
     receipt = make_evaluation(step, settings, cube_set, model, lambda what: on_progress("evaluate", 0, 1, what))
     on_progress("evaluate", 1, 1, "figures")
@@ -138,9 +126,7 @@ def _evaluate(settings: Settings, cube_set: Artefact, on_progress: OnProgress, f
 
 
 def _report(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
-    model = find_model(settings, cube_set)
-    embeddings = find_embeddings(settings, cube_set, model)
-    evaluation = find_evaluation(settings, cube_set, model, embeddings)
+    model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
     step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
     on_progress("report", 0, 1, "writing the page")
     receipt = make_report(step, cube_set, model, embeddings, evaluation)
