@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sarpipe.errors import DataError
+from sarpipe.preprocess.kernel import way
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import find_stores, open_archive, store_name
@@ -88,6 +89,7 @@ def _plan_store(settings: Settings, path: Path, *, force: bool, remember: bool) 
             "store": archive.fingerprint,
             "source_bytes": archive.source_bytes,
             "truth": file_sha256(truth) if truth.exists() else None,
+            "kernel": way(),
         },
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
