@@ -134,8 +134,8 @@ def _add_download(commands: Any) -> None:
         "download",
         help="fetch stores of SSL4EO-S12 v1.1",
         description="Fetch Sentinel-1 stores of SSL4EO-S12 v1.1 (CC-BY-4.0, arXiv:2503.00168) from the Hugging Face "
-        "Hub. The validation split (34 stores, about 1.6 GB) is the default; the training split has 3,812 (about 180 GB). "
-        "What is there and right is kept; what was interrupted goes on.",
+        "Hub. The validation split (34 stores, about 1.6 GB) is the default; the training split has 3,812 (about "
+        "180 GB). What is there and right is kept; what was interrupted goes on.",
         epilog="examples:\n"
         + "".join(f"  {example}\n" for example in _DOWNLOADS)
         + "\nHF_ENDPOINT names another Hub, HF_TOKEN lifts its rate limit; the dataset needs none.\n\n"

@@ -90,7 +90,7 @@ def open_part(target: Path, file: RemoteFile) -> Iterator[Part]:
     path = part_path(target, file)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         yield Part(path, descriptor)
     finally:
