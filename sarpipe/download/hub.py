@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -247,12 +249,19 @@ async def connect(layout: Layout, retry: Retry, say: Callable[[str], None]) -> A
         headers["Authorization"] = f"Bearer {token}"
     async with httpx.AsyncClient(
         headers=headers,
+        verify=_certificates(),
         timeout=httpx.Timeout(retry.silence_s, pool=None),
         follow_redirects=True,
         max_redirects=5,
         event_hooks={"request": [guard]},
     ) as client:
         yield Hub(client, endpoint, layout, retry, say)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Read once, not for each connection to the Hub: it takes 0.2 s.
+    return httpx.create_ssl_context()
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
