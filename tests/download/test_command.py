@@ -29,14 +29,20 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """Start a real ``sarpipe download``."""
+def start(*arguments: object, file_bytes: int = resource.RLIM_INFINITY) -> subprocess.Popen[str]:
+    """Start a real ``sarpipe download``; the kernel refuses it longer files than ``file_bytes``."""
+
+    def prepare() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+        # A shell that starts the tests in the background makes them, and so their children, deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     return subprocess.Popen(
         [sys.executable, "-m", "sarpipe.flows.cli", "download", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        preexec_fn=prepare,
     )
 
 
@@ -133,8 +139,7 @@ def test_what_is_stopped_in_mid_file_goes_on(
 def test_a_file_that_cannot_grow_is_told_and_goes_on_later(hub: Any, tmp_path: Path) -> None:
     (content,) = hub.add(NAMES[0], size=3_000_000)
     # The kernel's own refusal in mid-write, as on a full disk.
-    limit = (1_000_000, 1_000_000)
-    process = start(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    process = start(tmp_path, file_bytes=1_000_000)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, "cannot write" in said, "Traceback" in said) == (1, True, False), said
     (part,) = tmp_path.rglob("*.part")
