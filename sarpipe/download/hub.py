@@ -233,7 +233,7 @@ async def connect(layout: Layout, retry: Retry, say: Callable[[str], None]) -> A
         raise UsageError(f"HF_ENDPOINT is {text!r}, which is not a web address", f"Unset it, for {_HOME}")
 
     async def guard(request: httpx.Request) -> None:
-        if request.url.scheme not in ("http", "https") or (endpoint.scheme, request.url.scheme) == ("https", "http"):
+        if not _is_safe(endpoint, request.url):
             raise DownloadError(
                 f"{endpoint.host} leads to {request.url.scheme}://{request.url.host}, which is not safe"
             )
@@ -262,6 +262,11 @@ async def connect(layout: Layout, retry: Retry, say: Callable[[str], None]) -> A
 def _certificates() -> ssl.SSLContext:
     # Read once, not for each connection to the Hub: it takes 0.2 s.
     return httpx.create_ssl_context()
+
+
+def _is_safe(endpoint: httpx.URL, url: httpx.URL) -> bool:
+    """Whether a request may go to ``url``: to the web, and never from https down to http."""
+    return url.scheme == "https" or url.scheme == endpoint.scheme == "http"
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -1,9 +1,11 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from sarpipe.download import Retry, make_plan, select
+from sarpipe.download.hub import _is_safe
 from sarpipe.errors import DownloadError, SarpipeError, UsageError
 
 NAMES = [f"ssl4eos12_val_seasonal_data_{number:06d}.zarr.zip" for number in range(1, 8)]
@@ -68,6 +70,26 @@ def test_an_answer_that_is_none_of_a_hub(hub: Any, tmp_path: Any, body: bytes) -
     hub.faults["api"] = [lambda handler, *_: handler.answer(200, body)]
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1 gives no usable answer"):
         listed(tmp_path)
+
+
+def test_an_answer_without_end_is_not_read_into_memory(hub: Any, tmp_path: Any) -> None:
+    hub.faults["api"] = [lambda handler, *_: handler.answer(200, b" " * (17 * 2**20))]
+    with pytest.raises(DownloadError, match="more than 16777216 bytes"):
+        listed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("home", "url", "safe"),
+    [
+        ("https://hub", "https://content/x", True),
+        ("http://hub", "http://content/x", True),
+        ("http://hub", "https://content/x", True),
+        ("https://hub", "http://content/x", False),
+        ("https://hub", "ftp://content/x", False),
+    ],
+)
+def test_a_redirect_keeps_to_https_and_the_web(home: str, url: str, safe: bool) -> None:
+    assert _is_safe(httpx.URL(home), httpx.URL(url)) is safe
 
 
 def test_an_empty_split_is_an_error(hub: Any, tmp_path: Any) -> None:

@@ -78,6 +78,14 @@ def test_a_server_that_is_down_is_given_up(hub: Any, faults: Any, download: Any,
     assert len(hub.content) - before == 4 * QUICK.attempts
 
 
+def test_files_that_cannot_be_had_here_and_there_do_not_end_the_job(hub: Any, faults: Any, download: Any) -> None:
+    hub.add(*NAMES, size=1000)
+    for name in NAMES[::2]:
+        hub.faults[name] = [faults.status(503)] * 99
+    outcome = download(jobs=1)
+    assert (len(outcome.failed), len(outcome.fetched)) == (5, 4)
+
+
 def test_the_record_says_where_each_file_came_from(hub: Any, download: Any, tmp_path: Path) -> None:
     hub.add(*NAMES[:2])
     download(NAMES[0])
