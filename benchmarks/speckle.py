@@ -155,7 +155,7 @@ def main() -> int:
         shown_images = {
             name: band.through(smooth)[0][top : top + size, left : left + size] for name, smooth in FILTERS.items()
         }
-        draw(options.out, result, shown_images, water[shown][top : top + size, left : left + size] == 1)
+        draw(options.out, result, shown_images)
     return 0
 
 

@@ -17,14 +17,13 @@ TITLES = {"raw": "raw", "sar": "recipe sar", "original": "recipe original (disc 
 COLOURS = {"raw": "#555555", "sar": "#c1272d", "original": "#0060a8"}
 
 
-def draw(path: Path, result: dict[str, Any], crops: dict[str, NDArray[np.float32]], water: NDArray[np.bool_]) -> None:
+def draw(path: Path, result: dict[str, Any], crops: dict[str, NDArray[np.float32]]) -> None:
     """Write the figure as a PNG.
 
     Args:
         path: Where to.
         result: What `speckle.py` measured.
         crops: VV in dB of the same pixels: raw and through both recipes.
-        water: Those pixels' mask, whose outline is drawn on the raw one.
     """
     plt.rcParams.update({"font.size": 10, "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False})
     figure = plt.figure(figsize=(12, 8.6), layout="constrained")
@@ -35,7 +34,6 @@ def draw(path: Path, result: dict[str, Any], crops: dict[str, NDArray[np.float32
         row = result["filters"][name]
         axis.set_title(f"{TITLES[name]}\nENL {row['enl']:.1f}, shores {row['edge_px']:.1f} px wide")
         axis.set_axis_off()
-    scene[0].contour(water, [0.5], colors="#ffb000", linewidths=0.7)
     above.colorbar(shown, ax=scene, label="VV, dB", shrink=0.8, pad=0.01)
     measured = below.subplots(1, 3)
     _profile(measured[0], result["filters"])
