@@ -53,7 +53,7 @@ def resample(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         return _weighted(images, size)
     weight = _weighted(valid.astype(np.float32), size)
     total = _weighted(np.where(valid, images, 0).astype(np.float32), size)
-    # As a share of the whole weight, which is 1 but for its last bits: where nothing is missing, the sum stays as it is.
+    # As a share of the whole weight, 1 but for its last bits: where nothing is missing, the sum stays as it is.
     share = np.maximum(weight, np.float32(1e-6)) / _whole_weight(*images.shape[-2:], size)
     return np.where(weight >= 0.5, total / share, np.nan).astype(np.float32)
 
