@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sarpipe.errors import UsageError
 
-SUFFIXES = (".zarr.zip", ".zarr")
+SUFFIXES = (".zarr.zip", ".zarr", ".tar")
 
 
 def store_name(path: Path) -> str:
-    """The file name without ``.zarr.zip`` or ``.zarr``."""
+    """The file name without ``.zarr.zip``, ``.zarr`` or ``.tar``."""
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return path.name.removesuffix(suffix)
