@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.channels import CUBE_SIZE
+from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES
 from sarpipe.preprocess.bilateral import bilateral
 from sarpipe.preprocess.clahe import clahe
 from sarpipe.preprocess.mask import valid_pixels
@@ -28,7 +28,7 @@ class Cube:
 
     Attributes:
         cube: ``float32 [12, 64, 64]``, channels as in `sarpipe.channels.CHANNELS`; NaN where there is no data.
-        frames: ``float32 [4, 4, 64, 64]``: for each date the four features; NaN where there is no data.
+        frames: ``float32 [T, 4, 64, 64]``: for each date the four features; NaN where there is no data.
         valid: Share of the pixels that hold data, 0 to 1, for each date.
     """
 
@@ -40,8 +40,11 @@ class Cube:
 def make_cube(db: NDArray[np.floating], recipe: Recipe) -> Cube:
     """Turn one place into a cube.
 
+    With a single date, deviation and difference over time are NaN, not known, in recipe ``sar``, and 0, as numpy has
+    them, in recipe ``original``.
+
     Args:
-        db: ``[dates, 2, H, W]`` backscatter in dB, VV then VH, dates in order; pixels without data as
+        db: ``[T, 2, H, W]`` backscatter in dB, VV then VH, dates in order, at least one; pixels without data as
             `sarpipe.preprocess.mask.valid_pixels` knows them. H and W are multiples of 8.
         recipe: How.
 
@@ -60,10 +63,15 @@ def _original(db: NDArray[np.float32]) -> Cube:
         )
     features = np.stack([_original_features(vv, vh) for vv, vh in db])
     return Cube(
-        cube=resample(statistics(features), CUBE_SIZE),
+        cube=resample(_plain_statistics(features), CUBE_SIZE),
         frames=resample(features, CUBE_SIZE),
         valid=(1.0,) * len(db),
     )
+
+
+def _plain_statistics(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By numpy's own formulas: of a single date, deviation and difference are 0."""
+    return np.concatenate([features.mean(axis=0), features.std(axis=0), features[-1] - features[0]])
 
 
 def _original_features(vv: NDArray[np.float32], vh: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -85,9 +93,9 @@ def _sar(db: NDArray[np.float32], recipe: SarRecipe) -> Cube:
     # speckle, and the cube of any subset of dates is exactly what the recipe gives for these dates.
     frames = resample(features, CUBE_SIZE)
     cube = statistics(frames)
-    empty = ~np.isfinite(cube).any(axis=(1, 2))
+    empty = ~np.isfinite(cube[: len(FEATURES)]).any(axis=(1, 2))
     if empty.any():
-        raise RejectedPlaceError("no pixel has two dates with data, so nothing can be said of change over time")
+        raise RejectedPlaceError(f"no pixel of the cube holds data in {CHANNELS[int(empty.argmax())]}")
     return Cube(cube, frames, tuple(float(value) for value in valid.mean(axis=(1, 2, 3))))
 
 

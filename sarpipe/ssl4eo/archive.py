@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from sarpipe.errors import DataError
 from sarpipe.storage.durable import write_bytes
@@ -25,7 +26,7 @@ MAX_FILE_BYTES = 160 * 1024 * 1024
 MAX_FILES = 10_000
 # Size of the record that ends a zip without a comment, and where in it the number of members stands.
 _END_BYTES, _END_COUNT = 22, 10
-_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError)
+ZIP_ERRORS = (zlib.error, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError)
 """What zipfile raises on a damaged file; a name that is not UTF-8 is a ValueError."""
 
 
@@ -75,7 +76,7 @@ class Archive:
                 # Never more than was declared: a few deflated bytes may stand for gigabytes.
                 with bundle.open(member) as file:
                     return file.read(member.file_size + 1)
-        except (zlib.error, KeyError, OSError, *_ZIP_ERRORS) as error:
+        except (KeyError, OSError, *ZIP_ERRORS) as error:
             raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
 
     def _read_folder(self, name: str) -> bytes:
@@ -112,33 +113,48 @@ def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = Tru
 
 
 def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
+    try:
+        with path.open("rb") as file:
+            return zip_records(file, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def zip_records(file: IO[bytes], path: object, largest: int = MAX_FILE_BYTES) -> dict[str, tuple[int, str]]:
+    """Name to bytes and CRC-32 of each file of a zip, checked as far as that goes without reading them.
+
+    Args:
+        file: The zip, seekable.
+        path: What it is called in messages.
+        largest: No file of it may have more bytes.
+
+    Raises:
+        DataError: It is damaged, or holds what no store does.
+    """
     records: dict[str, tuple[int, str]] = {}
     try:
-        with zipfile.ZipFile(path) as bundle:
-            _check_count(path, bundle)
+        with zipfile.ZipFile(file) as bundle:
+            _check_count(file, path, bundle)
             for member in (member for member in bundle.infolist() if not member.is_dir()):
-                _check_member(path, member, records)
+                _check_member(path, member, records, largest)
                 # Compares its name in the directory with the name at its bytes: a variable that may be missing must
                 # not be missed because its name is damaged.
                 bundle.open(member).close()
                 records[member.filename] = _record(member)
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
+        size = file.seek(0, os.SEEK_END)
         raise DataError(
-            f"{path} is not a whole zip file ({path.stat().st_size:,} bytes: {error})",
-            "It may be truncated: fetch it again",
+            f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
         ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
     return records
 
 
-def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
+def _check_count(file: IO[bytes], path: object, bundle: zipfile.ZipFile) -> None:
     """Compare the members found with the number that the end of the zip declares, as zipfile does not: a damaged
     length in the directory may swallow members without a word.
     """
-    with path.open("rb") as file:
-        file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
-        declared = int.from_bytes(file.read(2), "little")
+    file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
+    declared = int.from_bytes(file.read(2), "little")
     found = len(bundle.infolist())
     if found > MAX_FILES:
         raise DataError(f"{path} holds {found:,} files: more than any store of the data set")
@@ -146,8 +162,8 @@ def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
         raise zipfile.BadZipFile(f"{found} files found, {declared} declared")
 
 
-def _check_member(path: Path, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]]) -> None:
-    _check_size(path, member.filename, member.file_size, len(records))
+def _check_member(path: object, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]], largest: int) -> None:
+    _check_size(path, member.filename, member.file_size, len(records), largest)
     if member.filename in records:
         raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -197,8 +213,8 @@ def _hashed(path: Path, name: str) -> str:
         raise DataError(f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
 
 
-def _check_size(path: Path, name: str, size: int, count: int) -> None:
-    if size > MAX_FILE_BYTES or count > MAX_FILES:
+def _check_size(path: object, name: str, size: int, count: int, largest: int = MAX_FILE_BYTES) -> None:
+    if size > largest or count > MAX_FILES:
         raise DataError(
             f"{path}: {name!r} has {size:,} bytes and is file {count}: larger than any store of the data set"
         )

@@ -1,30 +1,28 @@
-"""Which stores a SOURCE names: a folder of stores, one store, a glob, or a split list."""
+"""Which stores a SOURCE names: a folder of stores, one store, a glob, or a split list; in any of three layouts."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import Path
 
 from sarpipe.errors import UsageError
+from sarpipe.ssl4eo.group import Group, group_places
+from sarpipe.ssl4eo.name import store_name
 
-SUFFIXES = (".zarr.zip", ".zarr", ".tar")
-
-
-def store_name(path: Path) -> str:
-    """The file name without ``.zarr.zip``, ``.zarr`` or ``.tar``."""
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
+_PART = re.compile(r"part-\d+", re.ASCII)
+"""Folders that NeuCo-Bench cuts a folder of places into."""
 
 
-def find_stores(source: str | Path) -> list[Path]:
-    """The stores that ``source`` names: absolute paths in the order of their names.
+def find_stores(source: str | Path) -> list[Path | Group]:
+    """The stores that ``source`` names, in the order of their names: absolute paths, or groups of files of a place.
 
     Args:
-        source: A folder of stores, one store (``.zarr.zip`` or ``.zarr``), a glob pattern, or a split list (a
-            ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``).
+        source: A folder of stores, one store (``.zarr.zip``, ``.zarr`` or ``.tar``), a glob pattern, or a split list
+            (a ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``). Files of a
+            single place each are put together (`sarpipe.ssl4eo.group.group_places`); a folder of them may be cut into
+            folders ``part-000000`` and so on.
 
     Raises:
         UsageError: There is nothing at ``source``, or no store.
@@ -39,28 +37,40 @@ def find_stores(source: str | Path) -> list[Path]:
     elif _is_store(path):
         stores, where = [path], ""
     elif path.is_dir():
-        stores = [child for child in path.iterdir() if _is_store(child)]
+        stores = _children(path) or [store for part in sorted(path.iterdir()) for store in _of_part(part)]
         where = f"{path} holds no store"
     elif path.exists():
         raise UsageError(
-            f"{path} is neither a store nor a folder of stores", "A store is a .zarr.zip file or a .zarr folder"
+            f"{path} is neither a store nor a folder of stores", "A store is a .zarr.zip or .tar file or a .zarr folder"
         )
     else:
-        raise UsageError(
-            f"{path} does not exist", "Give a folder of .zarr.zip stores, one store, a glob or a split list"
-        )
+        raise UsageError(f"{path} does not exist", "Give a folder of stores, one store, a glob or a split list")
     if not stores:
         raise UsageError(where, _hint(path))
-    return _unique(
-        sorted((Path(os.path.abspath(store)) for store in stores), key=lambda store: (store_name(store), str(store)))
-    )
+    return _unique(sorted((Path(os.path.abspath(store)) for store in stores), key=_order))
+
+
+def _children(folder: Path) -> list[Path]:
+    return [child for child in folder.iterdir() if _is_store(child)]
+
+
+def _of_part(folder: Path) -> list[Path]:
+    return _children(folder) if _PART.fullmatch(folder.name) and folder.is_dir() else []
+
+
+def _name(store: Path | Group) -> str:
+    return store.name if isinstance(store, Group) else store_name(store)
+
+
+def _order(store: Path | Group) -> tuple[str, str]:
+    return _name(store), str(store)
 
 
 def _is_store(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     return (
-        path.name.endswith(".zarr.zip")
+        path.name.endswith((".zarr.zip", ".tar"))
         if path.is_file()
         else path.is_dir() and (path.name.endswith(".zarr") or (path / ".zgroup").is_file())
     )
@@ -87,19 +97,16 @@ def _hint(path: Path) -> str:
     below = [child for child in (path / "S1GRD", path / "train" / "S1GRD", path / "val" / "S1GRD") if child.is_dir()]
     if below:
         return f"Did you mean {below[0]}?"
-    return "A store is a .zarr.zip file or a .zarr folder; 'sarpipe simulate DIR' makes some to try"
+    return "A store is a .zarr.zip or .tar file or a .zarr folder; 'sarpipe simulate DIR' makes some to try"
 
 
-def _unique(stores: list[Path]) -> list[Path]:
+def _unique(paths: list[Path]) -> list[Path | Group]:
     """Each store once, by the first of its names: a link keeps the name that it gives, and two links are one store."""
-    by_name: dict[str, Path] = {}
-    seen: set[str] = set()
+    by_real = {os.path.realpath(path): path for path in reversed(paths)}
+    stores = sorted(group_places(sorted(by_real.values(), key=_order)), key=_order)
+    by_name: dict[str, Path | Group] = {}
     for store in stores:
-        real = os.path.realpath(store)
-        if real in seen:
-            continue
-        seen.add(real)
-        other = by_name.setdefault(store_name(store), store)
+        other = by_name.setdefault(_name(store), store)
         if other != store:
             raise UsageError(f"{other} and {store} have one name", "Keep one of them, or name it in a glob")
-    return list(by_name.values())
+    return stores

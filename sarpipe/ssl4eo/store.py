@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sarpipe.channels import CUBE_SIZE, N_DATES, PIXEL_SPACING_M, PLACE_SIZE, POLARISATIONS
 from sarpipe.errors import DataError
 from sarpipe.ssl4eo.archive import open_archive
+from sarpipe.ssl4eo.name import store_name
 from sarpipe.ssl4eo.product import orbit_pass, parse_product
-from sarpipe.ssl4eo.source import store_name
 from sarpipe.ssl4eo.zarr2 import ArrayInfo, Files, array_info, read_array
 
 MAX_PLACES = 64
@@ -69,10 +69,12 @@ class Store:
 
     def place(self, i: int) -> NDArray[np.float16]:
         """One place, ``[T, 2, 264, 264]``, dates in order, VV then VH: a view where they are stored so."""
-        place, order = self.stored[i], self.positions[i]
+        place: NDArray[np.float16] = self.stored[i]
+        order = self.positions[i]
         if self.bands == (0, 1) and (order == np.arange(len(order))).all():
             return place
-        return place[np.ix_(order, self.bands)]
+        ordered: NDArray[np.float16] = place[np.ix_(order, self.bands)]
+        return ordered
 
     @property
     def db(self) -> NDArray[np.float16]:
@@ -182,7 +184,7 @@ def _read(
 
 
 def _read_bands(archive: Files, info: ArrayInfo, n: int) -> NDArray[np.float16]:
-    """``[n, T, 2, 264, 264]`` that lies in memory date by date, as a chunk does: each is decoded to where it belongs."""
+    """``[n, T, 2, 264, 264]`` that lies in memory date by date, as chunks do: each is decoded to where it belongs."""
     by_date = np.empty((info.shape[-4], n, *info.shape[-3:]), info.dtype)
     bands = by_date.swapaxes(0, 1)
     read_array(archive, info, out=bands.reshape(info.shape) if n == 1 else bands)

@@ -106,10 +106,10 @@ def read_array(
     result = np.empty(info.shape, dtype=info.dtype) if out is None else out
     for position in itertools.product(*(range(count) for count in info.grid)):
         start = tuple(i * chunk for i, chunk in zip(position, info.chunks, strict=True))
-        region = tuple(slice(s, s + chunk) for s, chunk in zip(start, info.chunks, strict=True))
-        key = f"{info.name}/{info.separator.join(map(str, position)) or '0'}"
         # The dots keep what has no axes an array.
-        target = result[(*region, ...)]
+        region: tuple[Any, ...] = (*(slice(s, s + chunk) for s, chunk in zip(start, info.chunks, strict=True)), ...)
+        key = f"{info.name}/{info.separator.join(map(str, position)) or '0'}"
+        target = result[region]
         if key in archive:
             _read_chunk(archive, info, key, target)
         elif empty_is_fill:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from sarpipe.errors import DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
+from sarpipe.ssl4eo import Group
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
@@ -201,7 +202,7 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     return outputs
 
 
-def _without_folder(reason: str, store: Path | None) -> str:
+def _without_folder(reason: str, store: Path | Group | None) -> str:
     """A reason by the store's own name: where a store lies is no property of what is made from it."""
     return reason.replace(str(store), store.name) if store is not None else reason
 

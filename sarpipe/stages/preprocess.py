@@ -1,8 +1,10 @@
-"""Stage preprocess: stores to units of cubes, one unit a store."""
+"""Stage preprocess: stores to units of cubes, one unit a store, a shard or a group of files."""
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,7 +12,8 @@ import pyarrow.parquet as pq
 from sarpipe.errors import DataError
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
-from sarpipe.ssl4eo import find_stores, open_archive, store_name
+from sarpipe.ssl4eo import Group, UnreadablePlace, find_stores, open_source, store_name
+from sarpipe.ssl4eo.bundle import Bundle, shown_id
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
 from sarpipe.storage import Artefact, file_sha256, inspect
 
@@ -40,7 +43,7 @@ def plan_preprocess(
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    return [_plan_store(settings, path, force=force, remember=remember) for path in find_stores(source)]
+    return [_plan_store(settings, store, force=force, remember=remember) for store in find_stores(source)]
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:
@@ -50,17 +53,17 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         DataError: The store cannot be used, or is not the one that was planned for.
     """
     started = time.monotonic()
-    path = _source(step)
-    planned = _plan_store(settings, path, force=False, remember=True)
+    source = _source(step)
+    planned = _plan_store(settings, source, force=False, remember=True)
     if planned.state == "refused":
         raise DataError(planned.why)
     if planned.key != step.key:
-        raise DataError(f"{path} has changed since this run was planned", "Run it again")
+        raise DataError(f"{source} has changed since this run was planned", "Run it again")
 
     def write(folder: Path) -> None:
-        write_unit(folder, path, settings.recipe, ledger(settings))
-        if _plan_store(settings, path, force=False, remember=True).key != step.key:
-            raise DataError(f"{path} has changed while it was read", "Run it again")
+        write_unit(folder, source, settings.recipe, ledger(settings))
+        if _plan_store(settings, source, force=False, remember=True).key != step.key:
+            raise DataError(f"{source} has changed while it was read", "Run it again")
 
     artefact, computed = make(step, write)
     return _receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
@@ -73,27 +76,47 @@ def unit_receipt(step: Step) -> StoreReceipt:
     return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
-def _plan_store(settings: Settings, path: Path, *, force: bool, remember: bool) -> Step:
-    name = store_name(path)
+def _plan_store(settings: Settings, source: Path | Group, *, force: bool, remember: bool) -> Step:
+    name = source.name if isinstance(source, Group) else store_name(source)
     try:
-        archive = open_archive(path, ledger(settings), remember=remember)
+        opened = open_source(source, ledger(settings), remember=remember)
+        inputs = {"store": opened.fingerprint, "source_bytes": opened.source_bytes}
     except DataError as error:
-        return refused("preprocess", name, str(error), path)
-    truth = truth_path(path)
+        return refused("preprocess", name, str(error), source)
+    truth = truth_path(source)
     step = plan_step(
         "preprocess",
         name,
         settings.cubes_folder,
-        inputs={
-            "store": archive.fingerprint,
-            "source_bytes": archive.source_bytes,
-            "truth": file_sha256(truth) if truth.exists() else None,
-        },
+        inputs=inputs | {"truth": file_sha256(truth) if truth.exists() else None},
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
         force=force,
     )
-    return made_from(step, path)
+    if step.done and isinstance(opened, Bundle):
+        step = _again_if_mended(step, opened)
+    return made_from(step, source)
+
+
+def _again_if_mended(step: Step, bundle: Bundle) -> Step:
+    """Make a unit again if places of it that could not be read are not as they were.
+
+    The fingerprint of a bundle does not hold the bytes of its places, so a place that was damaged and has been fetched
+    again may leave it as it was.
+    """
+    if step.folder is None:
+        return step
+    unit = inspect(step.folder)
+    unreadable = set(json.loads(unit.path("unit.json").read_bytes())["unreadable"])
+    if not unreadable:
+        return step
+    table = pq.read_table(unit.path("quarantine.parquet"), columns=["id", "reason"]).to_pylist()
+    before = sorted(row["reason"] for row in table if row["id"] in unreadable)
+    now = replace(bundle, members=tuple(m for m in bundle.members if shown_id(m.key) in unreadable))
+    parts = list(now.read())
+    if sorted(part.reason for part in parts if isinstance(part, UnreadablePlace)) == before:
+        return step
+    return replace(step, state="forced", why="there, but a place that could not be read is now another")
 
 
 def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> StoreReceipt:
@@ -104,7 +127,7 @@ def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) 
     }
 
 
-def _source(step: Step) -> Path:
+def _source(step: Step) -> Path | Group:
     if step.source is None:
         raise ValueError(f"step {step.name} has no store")
     return step.source

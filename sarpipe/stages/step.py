@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
+from sarpipe.ssl4eo import Group
 from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, open_verified
 
 State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
@@ -31,7 +32,7 @@ class Step:
             ``refused`` (its store cannot be used), ``waits`` (for an earlier step that is to be made first).
         why: The state in words.
         meta: What the key was made from and with which versions; goes into the manifest.
-        source: The raw store, for the steps of ``preprocess``.
+        source: The raw store, or a group of files, for the steps of ``preprocess``.
     """
 
     stage: str
@@ -41,7 +42,7 @@ class Step:
     state: State
     why: str
     meta: Mapping[str, Any]
-    source: Path | None = None
+    source: Path | Group | None = None
 
     @property
     def done(self) -> bool:
@@ -104,12 +105,12 @@ def waiting(stage: str, name: str, earlier: str) -> Step:
     return Step(stage, name, None, "", "waits", f"depends on what {earlier} makes", {})
 
 
-def refused(stage: str, name: str, why: str, source: Path) -> Step:
+def refused(stage: str, name: str, why: str, source: Path | Group) -> Step:
     """A step whose store cannot be used."""
     return Step(stage, name, None, "", "refused", why, {}, source)
 
 
-def made_from(step: Step, source: Path) -> Step:
+def made_from(step: Step, source: Path | Group) -> Step:
     """The step with its raw store."""
     return replace(step, source=source)
 
