@@ -37,6 +37,7 @@ def _row(place: str, longitude: float, latitude: float, crs: int) -> dict[str, A
         "orbit_passes": ["ascending", "ascending", "unknown", "descending"],
         "relative_orbits": [1, 2, 0, 175],
         "valid_fraction": 0.75,
+        "flags": ["date_order_stored", "partly_valid"],
     }
 
 
