@@ -29,7 +29,7 @@ def pipeline(
     """Stores in; cubes, a trained encoder, embeddings, figures and a page out. What is there and whole is kept.
 
     Args:
-        source: A folder of stores, one store, a glob, or a split list.
+        source: A folder of stores (in any layout), one store, a glob, or a split list.
         data: All output goes below this folder.
         recipe: `sar` (default) or `original`.
         preset: `sar` (default) or `original`.

@@ -49,7 +49,7 @@ def preprocess(
     A store that cannot be used fails its task, is named in the quarantine, and does not stop the others.
 
     Args:
-        source: A folder of stores, one store, a glob, or a split list.
+        source: A folder of stores (in any layout), one store, a glob, or a split list.
         data: All output goes below this folder.
         recipe: `sar` (default) or `original`.
         config: YAML file of settings.

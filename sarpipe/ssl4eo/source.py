@@ -94,7 +94,8 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _hint(path: Path) -> str:
-    below = [child for child in (path / "S1GRD", path / "train" / "S1GRD", path / "val" / "S1GRD") if child.is_dir()]
+    usual = ("S1GRD", "train/S1GRD", "val/S1GRD", "s1", "data/s1")
+    below = [path / name for name in usual if (path / name).is_dir()]
     if below:
         return f"Did you mean {below[0]}?"
     return "A store is a .zarr.zip or .tar file or a .zarr folder; 'sarpipe simulate DIR' makes some to try"
