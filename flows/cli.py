@@ -131,7 +131,11 @@ def _add_stage(commands: Any, stage: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if stage in ("preprocess", "run"):
-        command.add_argument("source", metavar="SOURCE", help="a folder of stores (.zarr.zip, .zarr, .tar, or files of a place each), one store, a glob, a split list")
+        command.add_argument(
+            "source",
+            metavar="SOURCE",
+            help="a folder of stores (.zarr.zip, .zarr, .tar, files of a place each), one store, a glob, a split list",
+        )
     data = os.environ.get("SARPIPE_DATA", "data")
     command.add_argument(
         "--data",

@@ -115,38 +115,45 @@ def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = Tru
 def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
     try:
         with path.open("rb") as file:
-            return zip_records(file, path)
+            bundle, records = open_zip(file, path)
+            bundle.close()
+            return records
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def zip_records(file: IO[bytes], path: object, largest: int = MAX_FILE_BYTES) -> dict[str, tuple[int, str]]:
-    """Name to bytes and CRC-32 of each file of a zip, checked as far as that goes without reading them.
+def open_zip(
+    file: IO[bytes], path: object, largest: int = MAX_FILE_BYTES
+) -> tuple[zipfile.ZipFile, dict[str, tuple[int, str]]]:
+    """Open a zip, and check it as far as that goes without reading its files.
 
     Args:
         file: The zip, seekable.
         path: What it is called in messages.
         largest: No file of it may have more bytes.
 
+    Returns:
+        The zip, and of each file of it by name the bytes and CRC-32.
+
     Raises:
         DataError: It is damaged, or holds what no store does.
     """
     records: dict[str, tuple[int, str]] = {}
     try:
-        with zipfile.ZipFile(file) as bundle:
-            _check_count(file, path, bundle)
-            for member in (member for member in bundle.infolist() if not member.is_dir()):
-                _check_member(path, member, records, largest)
-                # Compares its name in the directory with the name at its bytes: a variable that may be missing must
-                # not be missed because its name is damaged.
-                bundle.open(member).close()
-                records[member.filename] = _record(member)
+        bundle = zipfile.ZipFile(file)
+        _check_count(file, path, bundle)
+        for member in (member for member in bundle.infolist() if not member.is_dir()):
+            _check_member(path, member, records, largest)
+            # Compares its name in the directory with the name at its bytes: a variable that may be missing must not
+            # be missed because its name is damaged.
+            bundle.open(member).close()
+            records[member.filename] = _record(member)
     except ZIP_ERRORS as error:
         size = file.seek(0, os.SEEK_END)
         raise DataError(
             f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
         ) from error
-    return records
+    return bundle, records
 
 
 def _check_count(file: IO[bytes], path: object, bundle: zipfile.ZipFile) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from sarpipe.errors import DataError
-from sarpipe.ssl4eo.archive import ZIP_ERRORS, zip_records
+from sarpipe.ssl4eo.archive import ZIP_ERRORS, open_zip
 from sarpipe.ssl4eo.store import Store, is_place_id, read_place
 from sarpipe.storage.key import digest_json
 
@@ -124,9 +123,7 @@ class PlaceZip:
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
-        file = io.BytesIO(data)
-        self._records = zip_records(file, path, MAX_MEMBER_BYTES)
-        self._zip = zipfile.ZipFile(file)
+        self._zip, self._records = open_zip(io.BytesIO(data), path, MAX_MEMBER_BYTES)
 
     def __contains__(self, name: str) -> bool:
         return name in self._records
