@@ -84,7 +84,7 @@ def _plan_store(settings: Settings, source: Path | Group, *, force: bool, rememb
     except DataError as error:
         return refused("preprocess", name, str(error), source)
     truth = truth_path(source)
-    step = plan_step(
+    planned = plan_step(
         "preprocess",
         name,
         settings.cubes_folder,
@@ -93,30 +93,31 @@ def _plan_store(settings: Settings, source: Path | Group, *, force: bool, rememb
         code=CODE,
         force=force,
     )
-    if step.done and isinstance(opened, Bundle):
-        step = _again_if_mended(step, opened)
-    return made_from(step, source)
+    step = made_from(planned, source)
+    try:
+        if step.done and isinstance(opened, Bundle) and _is_mended(step, opened):
+            return replace(step, state="forced", why="there, but a place that could not be read is now another")
+    except DataError as error:
+        return refused("preprocess", name, str(error), source)
+    return step
 
 
-def _again_if_mended(step: Step, bundle: Bundle) -> Step:
-    """Make a unit again if places of it that could not be read are not as they were.
+def _is_mended(step: Step, bundle: Bundle) -> bool:
+    """Whether places of a unit that could not be read are not as they were.
 
     The fingerprint of a bundle does not hold the bytes of its places, so a place that was damaged and has been fetched
     again may leave it as it was.
     """
     if step.folder is None:
-        return step
+        raise ValueError(f"step {step.name} has no folder")
     unit = inspect(step.folder)
     unreadable = set(json.loads(unit.path("unit.json").read_bytes())["unreadable"])
     if not unreadable:
-        return step
+        return False
     table = pq.read_table(unit.path("quarantine.parquet"), columns=["id", "reason"]).to_pylist()
     before = sorted(row["reason"] for row in table if row["id"] in unreadable)
     now = replace(bundle, members=tuple(m for m in bundle.members if shown_id(m.key) in unreadable))
-    parts = list(now.read())
-    if sorted(part.reason for part in parts if isinstance(part, UnreadablePlace)) == before:
-        return step
-    return replace(step, state="forced", why="there, but a place that could not be read is now another")
+    return before != sorted(part.reason for part in now.read() if isinstance(part, UnreadablePlace))
 
 
 def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> StoreReceipt:
