@@ -271,6 +271,7 @@ static void bilateral_wide(const float *padded, float *out, float *work, Py_ssiz
                            float centre, float sigma, const float space[WIDE_RADIUS + 1]) {
     Py_ssize_t pitch = width + 2 * WIDE_RADIUS, rows = 2 * WIDE_RADIUS + 1;
     int fields = terms + 1;
+    const f8 g1 = all(space[1]), g2 = all(space[2]), g3 = all(space[3]), g4 = all(space[4]);
     float *ring = work;                           /* [fields][9 rows][pitch] */
     float *sums = ring + fields * rows * pitch;   /* [columns of 5, 7 and 9][pitch] */
     float *num = sums + 3 * pitch, *den = num + width;
@@ -291,30 +292,31 @@ static void bilateral_wide(const float *padded, float *out, float *work, Py_ssiz
             /* Columns of 1, 5, 7 and 9 pixels: the disc is 9 high in its middle and 1 high at its sides. */
             for (Py_ssize_t x = 0; x < pitch; x += LANES) {
                 f8 sum = load(at[4] + x);
-                sum = fma8(load(at[3] + x) + load(at[5] + x), all(space[1]), sum);
-                sum = fma8(load(at[2] + x) + load(at[6] + x), all(space[2]), sum);
+                sum = fma8(load(at[3] + x) + load(at[5] + x), g1, sum);
+                sum = fma8(load(at[2] + x) + load(at[6] + x), g2, sum);
                 store(sums + x, sum);
-                sum = fma8(load(at[1] + x) + load(at[7] + x), all(space[3]), sum);
+                sum = fma8(load(at[1] + x) + load(at[7] + x), g3, sum);
                 store(sums + pitch + x, sum);
-                sum = fma8(load(at[0] + x) + load(at[8] + x), all(space[4]), sum);
+                sum = fma8(load(at[0] + x) + load(at[8] + x), g4, sum);
                 store(sums + 2 * pitch + x, sum);
             }
             const float *p = padded + (y + WIDE_RADIUS) * pitch + WIDE_RADIUS;
+            const f8 of_den = all(inverse_factorial[k]), of_num = all(inverse_factorial[k ? k - 1 : 0]);
             for (Py_ssize_t x = 0; x < width; x += LANES) {
                 const float *of_5 = sums + x + WIDE_RADIUS, *of_7 = of_5 + pitch, *of_9 = of_7 + pitch;
                 f8 disc = load(of_9);
-                disc = fma8(load(of_7 - 1) + load(of_7 + 1), all(space[1]), disc);
-                disc = fma8(load(of_7 - 2) + load(of_7 + 2), all(space[2]), disc);
-                disc = fma8(load(of_5 - 3) + load(of_5 + 3), all(space[3]), disc);
-                disc = fma8(load(at[4] + x) + load(at[4] + x + 8), all(space[4]), disc);
+                disc = fma8(load(of_7 - 1) + load(of_7 + 1), g1, disc);
+                disc = fma8(load(of_7 - 2) + load(of_7 + 2), g2, disc);
+                disc = fma8(load(of_5 - 3) + load(of_5 + 3), g3, disc);
+                disc = fma8(load(at[4] + x) + load(at[4] + x + 8), g4, disc);
                 /* Horner's rule in p, from the last term: field k is term k of the denominator and k - 1 of the other. */
                 f8 value = load(p + x);
                 if (k == fields - 1) {
-                    store(num + x, disc * all(inverse_factorial[k - 1]));
+                    store(num + x, disc * of_num);
                     store(den + x, all(0.0f));
                 } else {
-                    if (k) store(num + x, fma8(load(num + x), value, disc * all(inverse_factorial[k - 1])));
-                    store(den + x, fma8(load(den + x), value, disc * all(inverse_factorial[k])));
+                    if (k) store(num + x, fma8(load(num + x), value, disc * of_num));
+                    store(den + x, fma8(load(den + x), value, disc * of_den));
                 }
             }
         }

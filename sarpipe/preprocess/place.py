@@ -80,7 +80,8 @@ def _original_features(db: NDArray[np.float32], out: NDArray[np.float32]) -> Non
 def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
     values = [_values(date) for date in db]
     valid = [valid_pixels(date, recipe.floor_db) for date in values]
-    share = float(np.mean(valid))
+    shares = tuple(np.count_nonzero(mask) / mask.size for mask in valid)
+    share = sum(shares) / len(shares)
     if share < recipe.min_valid:
         raise RejectedPlaceError(f"{share:.1%} of the pixels hold data, recipe 'sar' needs {recipe.min_valid:.0%}")
     # Statistics at the size of the cube: the deviation over time then measures change, where at 10 m it measures
@@ -92,7 +93,7 @@ def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
     empty = ~np.isfinite(cube).any(axis=(1, 2))
     if empty.any():
         raise RejectedPlaceError("no pixel has two dates with data, so nothing can be said of change over time")
-    return Cube(cube, frames, tuple(float(mask.mean()) for mask in valid))
+    return Cube(cube, frames, shares)
 
 
 def _sar_features(db: NDArray[np.float32], valid: NDArray[np.bool_], recipe: SarRecipe) -> NDArray[np.float32]:
@@ -108,7 +109,7 @@ def _sar_features(db: NDArray[np.float32], valid: NDArray[np.bool_], recipe: Sar
         )
     equalised = clahe(grey.of_window(features[0], recipe.window_db), valid[0])
     features[2] = equalised
-    features[2][~valid[0]] = np.nan
+    np.copyto(features[2], np.nan, where=~valid[0])
     sobel(equalised, valid[0], features[3])
     return features
 
