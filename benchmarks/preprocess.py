@@ -1,5 +1,6 @@
 """Preprocessing against the reference and against the limits of the machine, all in one run.
 
+examples:
     make bench
     python benchmarks/preprocess.py --stores 20 --rounds 7
     python benchmarks/preprocess.py --json > preprocess.json
@@ -48,8 +49,8 @@ from sarpipe.stages.preprocess import make_store, plan_preprocess
 FULL_JOB = 398
 PLACES = 64
 RECIPES: dict[str, Recipe] = {"original": OriginalRecipe(), "sar": SarRecipe()}
-# Additions and multiplications for a place: 8 images of 264 x 264 through the bilateral filter (`original`: five fields
-# of 28 and 25 for the fields themselves; `sar`: 20 pairs of 19 and 8 neighbours of 17), and the resampling of 20 (of 16)
+# Additions and multiplications for a place: 8 images of 264 x 264 through the bilateral filter (`original`: five
+# fields of 28 and 25 for the fields themselves; `sar`: 20 pairs of 19 and 8 neighbours of 17), and the resampling of 20 or 16
 # images. The rest is small beside them.
 PIXELS = 264 * 264
 RESIZE_FLOP = 2 * 14 * (64 * 264 + 64 * 64)
@@ -83,9 +84,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--stores", type=int, default=8, help="stores of 64 places in the run with workers (default: 8)"
-    )
+    parser.add_argument("--stores", type=int, default=8, help="stores in the run with workers (default: 8)")
     parser.add_argument("--rounds", type=int, default=5, help="of each comparison (default: 5)")
     parser.add_argument("--scratch", type=Path, help="folder for the stores and the output (default: the system's)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -336,7 +335,7 @@ def _print(result: dict[str, Any]) -> None:
         )
     raw, stored = limits["raw_bytes"] / PLACES, limits["stored_bytes"] / PLACES
     print(
-        f"  limit: decoding alone {limits['decode_ms']:.2f} ms a place ({raw / limits['decode_ms'] / 1e6:.2f} GB/s raw),"
+        f"  limit: decoding alone {limits['decode_ms']:.2f} ms a place, {raw / limits['decode_ms'] / 1e6:.2f} GB/s raw;"
         f" arithmetic at {limits['gflops']:.0f} GFLOP/s"
         f"\n  reading a store, checks included: {limits['read_ms']:.2f} ms a place,"
         f" {stored / limits['read_ms'] / 1e6:.2f} GB/s from the file, {raw / limits['read_ms'] / 1e6:.2f} GB/s raw"
