@@ -1,6 +1,6 @@
 """Preprocessing against the reference and against the limits of the machine, all in one run.
 
-examples:
+Examples:
     make bench
     python benchmarks/preprocess.py --stores 20 --rounds 7
     python benchmarks/preprocess.py --json > preprocess.json
@@ -50,8 +50,8 @@ FULL_JOB = 398
 PLACES = 64
 RECIPES: dict[str, Recipe] = {"original": OriginalRecipe(), "sar": SarRecipe()}
 # Additions and multiplications for a place: 8 images of 264 x 264 through the bilateral filter (`original`: five
-# fields of 28 and 25 for the fields themselves; `sar`: 20 pairs of 19 and 8 neighbours of 17), and the resampling of 20 or 16
-# images. The rest is small beside them.
+# fields of 28 and 25 for the fields themselves; `sar`: 20 pairs of 19 and 8 neighbours of 17), and the resampling of 20
+# or 16 images. The rest is small beside them.
 PIXELS = 264 * 264
 RESIZE_FLOP = 2 * 14 * (64 * 264 + 64 * 64)
 FLOP = {

@@ -1,6 +1,6 @@
 """A thousand units in one process: memory, open files and threads must stay flat.
 
-examples:
+Examples:
     python benchmarks/soak.py
     python benchmarks/soak.py --units 5000 --json
 """
