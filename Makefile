@@ -28,7 +28,7 @@ data/demo/stores/.simulated: | .venv/.ready
 	$(BIN)/sarpipe simulate data/demo/stores
 	touch $@
 
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml constraints.txt setup.py sarpipe/preprocess/kernel.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "sarpipe needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -24,6 +24,13 @@ _EXIT_CODES = """exit codes:
   130  interrupted; run it again to go on
 """
 
+_DOWNLOADS = [
+    "sarpipe download raw",
+    "sarpipe download raw --split train --first 20",
+    "sarpipe download raw --stores ssl4eos12_val_seasonal_data_000001.zarr.zip",
+    "sarpipe download raw --stores ssl4eos12_train.txt --dry-run",
+]
+
 _STAGES = {
     "preprocess": (
         "stores to cubes",
@@ -98,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sarpipe {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_simulate(commands)
+    _add_download(commands)
     for stage in _STAGES:
         _add_stage(commands, stage)
     return parser
@@ -119,6 +127,47 @@ def _add_simulate(commands: Any) -> None:
     )
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
     command.set_defaults(command=_simulate)
+
+
+def _add_download(commands: Any) -> None:
+    command = commands.add_parser(
+        "download",
+        help="fetch stores of SSL4EO-S12 v1.1",
+        description="Fetch Sentinel-1 stores of SSL4EO-S12 v1.1 (CC-BY-4.0, arXiv:2503.00168) from the Hugging Face "
+        "Hub. The validation split (34 stores, about 1.6 GB) is the default; the training split has 3,812 (about "
+        "180 GB). What is there and right is kept; what was interrupted goes on.",
+        epilog="examples:\n"
+        + "".join(f"  {example}\n" for example in _DOWNLOADS)
+        + "\nHF_ENDPOINT names another Hub, HF_TOKEN lifts its rate limit; the dataset needs none.\n\n"
+        + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("out", metavar="OUT", help="folder for the files, which go below it as SPLIT/S1GRD/NAME")
+    command.add_argument(
+        "stores", metavar="STORE", nargs="*", help="a file name, or a split list (a .txt file of them)"
+    )
+    command.add_argument("--split", choices=("train", "val"), help="default: what the names tell, else val")
+    command.add_argument(
+        "--stores",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="these files alone: their names, or a split list (a .txt file with one a line)",
+    )
+    command.add_argument("--first", type=_count(1, 1_000_000), metavar="N", help="only the first N of them")
+    command.add_argument(
+        "--layout",
+        choices=("zarr", "webdataset"),
+        default="zarr",
+        help="stores of 64 places, or tars of 512 single places (default: zarr)",
+    )
+    command.add_argument(
+        "--revision", default="main", metavar="REV", help="a commit or tag of the dataset (default: main)"
+    )
+    command.add_argument("--jobs", type=_count(1, 32), default=4, metavar="N", help="files at a time (default: 4)")
+    command.add_argument("--dry-run", action="store_true", help="say what is there and what is to come; fetch nothing")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_download)
 
 
 def _add_stage(commands: Any, stage: str) -> None:
@@ -202,6 +251,12 @@ def _simulate(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from sarpipe.flows.download import run_download
+
+    return run_download(options)
 
 
 def _stage(options: argparse.Namespace) -> int:

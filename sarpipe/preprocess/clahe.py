@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.preprocess.kernel import fits, kernel, mask_or_none
+
 CLIP_LIMIT = 2.0
 TILES = 8
 _LEVELS = 256
@@ -28,6 +30,11 @@ def clahe(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint
     Returns:
         Equalised grey levels; 0 where not valid.
     """
+    compiled = kernel()
+    if compiled is not None and fits(image):
+        out = np.empty(image.shape, np.uint8)
+        compiled.clahe(np.ascontiguousarray(image), mask_or_none(valid), out, *image.shape, CLIP_LIMIT)
+        return out
     if valid.all():
         return np.asarray(cv2.createCLAHE(CLIP_LIMIT, (TILES, TILES)).apply(image), np.uint8)
     return np.where(valid, _blend(image, *_tables(image, valid)), 0).astype(np.uint8)

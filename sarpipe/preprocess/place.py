@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES
-from sarpipe.preprocess.bilateral import bilateral
+from sarpipe.preprocess import grey
+from sarpipe.preprocess.bilateral import bilateral, bilateral_of_nine
 from sarpipe.preprocess.clahe import clahe
+from sarpipe.preprocess.kernel import kernel
 from sarpipe.preprocess.mask import valid_pixels
 from sarpipe.preprocess.recipe import OriginalRecipe, Recipe, SarRecipe
 from sarpipe.preprocess.resample import resample
 from sarpipe.preprocess.sobel import sobel
-from sarpipe.preprocess.temporal import statistics
+from sarpipe.preprocess.temporal import deviation, statistics
 
 
 class RejectedPlaceError(ValueError):
@@ -51,67 +52,76 @@ def make_cube(db: NDArray[np.floating], recipe: Recipe) -> Cube:
     Raises:
         RejectedPlaceError: Too few pixels hold data, or the recipe has no rule for them.
     """
-    image = np.ascontiguousarray(db, dtype=np.float32)
-    return _original(image) if isinstance(recipe, OriginalRecipe) else _sar(image, recipe)
+    return _original(db) if isinstance(recipe, OriginalRecipe) else _sar(db, recipe)
 
 
-def _original(db: NDArray[np.float32]) -> Cube:
-    missing = db.size - int(np.isfinite(db).sum())
-    if missing:
-        raise RejectedPlaceError(
-            f"{missing:,} of {db.size:,} values are not finite, and recipe 'original' has no rule for them"
-        )
-    features = np.stack([_original_features(vv, vh) for vv, vh in db])
-    return Cube(
-        cube=resample(_plain_statistics(features), CUBE_SIZE),
-        frames=resample(features, CUBE_SIZE),
-        valid=(1.0,) * len(db),
-    )
+def _original(db: NDArray[np.floating]) -> Cube:
+    features = np.empty((len(db), len(FEATURES), *db.shape[-2:]), np.float32)
+    for date, out in zip(db, features, strict=True):
+        values = _values(date)
+        if not np.isfinite(values).all():
+            missing = db.size - int(np.isfinite(db).sum())
+            raise RejectedPlaceError(
+                f"{missing:,} of {db.size:,} values are not finite, and recipe 'original' has no rule for them"
+            )
+        _original_features(values, out)
+    frames = resample(features, CUBE_SIZE)
+    # Resampling is linear, so that of a mean or a difference is the mean or difference of what was resampled.
+    cube = np.concatenate([frames.mean(axis=0), resample(deviation(features), CUBE_SIZE), frames[-1] - frames[0]])
+    return Cube(cube, frames, (1.0,) * len(db))
 
 
-def _plain_statistics(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By numpy's own formulas: of a single date, deviation and difference are 0."""
-    return np.concatenate([features.mean(axis=0), features.std(axis=0), features[-1] - features[0]])
+def _original_features(db: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    everywhere = np.ones(db.shape[-2:], bool)
+    for band, smooth in zip(db, out[:2], strict=True):
+        bilateral_of_nine(band, 75, smooth)
+    equalised = clahe(grey.of_extent(out[0]), everywhere)
+    out[2] = equalised
+    sobel(equalised, everywhere, out[3])
 
 
-def _original_features(vv: NDArray[np.float32], vh: NDArray[np.float32]) -> NDArray[np.float32]:
-    vv_smooth, vh_smooth = (cv2.bilateralFilter(band, 9, 75, 75) for band in (vv, vh))
-    everywhere = np.ones(vv.shape, bool)
-    # The cast cuts off and does not round: a wart of the original, kept.
-    levels = cv2.normalize(vv_smooth, np.empty_like(vv), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-    equalised = clahe(levels, everywhere)
-    return np.stack([vv_smooth, vh_smooth, equalised.astype(np.float32), sobel(equalised, everywhere)])
-
-
-def _sar(db: NDArray[np.float32], recipe: SarRecipe) -> Cube:
-    valid = valid_pixels(db, recipe.floor_db)
-    share = valid.mean()
+def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
+    values = [_values(date) for date in db]
+    valid = [valid_pixels(date, recipe.floor_db) for date in values]
+    shares = tuple(np.count_nonzero(mask) / mask.size for mask in valid)
+    share = sum(shares) / len(shares)
     if share < recipe.min_valid:
         raise RejectedPlaceError(f"{share:.1%} of the pixels hold data, recipe 'sar' needs {recipe.min_valid:.0%}")
-    features = np.stack([_sar_features(date, mask, recipe) for date, mask in zip(db, valid, strict=True)])
     # Statistics at the size of the cube: the deviation over time then measures change, where at 10 m it measures
     # speckle, and the cube of any subset of dates is exactly what the recipe gives for these dates.
-    frames = resample(features, CUBE_SIZE)
+    frames = np.stack(
+        [resample(_sar_features(date, mask, recipe), CUBE_SIZE) for date, mask in zip(values, valid, strict=True)]
+    )
     cube = statistics(frames)
     empty = ~np.isfinite(cube[: len(FEATURES)]).any(axis=(1, 2))
     if empty.any():
         raise RejectedPlaceError(f"no pixel of the cube holds data in {CHANNELS[int(empty.argmax())]}")
-    return Cube(cube, frames, tuple(float(value) for value in valid.mean(axis=(1, 2, 3))))
+    return Cube(cube, frames, shares)
 
 
 def _sar_features(db: NDArray[np.float32], valid: NDArray[np.bool_], recipe: SarRecipe) -> NDArray[np.float32]:
-    vv, vh = (
+    features = np.empty((len(FEATURES), *db.shape[-2:]), np.float32)
+    for band, mask, out in zip(db, valid, features[:2], strict=True):
         bilateral(
-            image,
+            band,
             mask,
             diameter=recipe.diameter,
             sigma_range=recipe.sigma_range,
             sigma_space=recipe.sigma_space,
+            out=out,
         )
-        for image, mask in zip(db, valid, strict=True)
-    )
-    low, high = recipe.window_db
-    scaled = np.where(valid[0], (vv - low) * (255 / (high - low)), 0)
-    levels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    equalised = clahe(levels, valid[0])
-    return np.stack([vv, vh, np.where(valid[0], equalised, np.nan), sobel(equalised, valid[0])]).astype(np.float32)
+    equalised = clahe(grey.of_window(features[0], recipe.window_db), valid[0])
+    features[2] = equalised
+    np.copyto(features[2], np.nan, where=~valid[0])
+    sobel(equalised, valid[0], features[3])
+    return features
+
+
+def _values(date: NDArray[np.floating]) -> NDArray[np.float32]:
+    """One date as float32 ``[2, H, W]``, contiguous."""
+    compiled = kernel()
+    if compiled is None or date.dtype != np.float16:
+        return np.ascontiguousarray(date, np.float32)
+    out = np.empty(date.shape, np.float32)
+    compiled.widen(np.ascontiguousarray(date), out)
+    return out

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 
+from sarpipe.preprocess.kernel import fits, kernel
+
 
 @cache
 def resize_matrix(size_in: int, size_out: int) -> NDArray[np.float64]:
@@ -37,12 +39,34 @@ def resample(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     Without NaN this equals skimage's anti-aliased resize. With NaN each new pixel is the weighted mean of the
     valid pixels below it, and NaN where they hold less than half of its weight.
     """
+    compiled = kernel()
+    if compiled is not None and fits(images) and size % 8 == 0:
+        height, width = images.shape[-2:]
+        out = np.empty((*images.shape[:-2], size, size), np.float32)
+        values = np.ascontiguousarray(images, np.float32)
+        n = out.size // (size * size)
+        compiled.resample(values, out, n, height, width, *_bands(height, size), *_bands(width, size))
+        return out
     valid = np.isfinite(images)
     if valid.all():
         return _weighted(images, size)
     weight = _weighted(valid.astype(np.float32), size)
     total = _weighted(np.where(valid, images, 0).astype(np.float32), size)
     return np.where(weight >= 0.5, total / np.maximum(weight, np.float32(1e-6)), np.nan).astype(np.float32)
+
+
+@cache
+def _bands(size_in: int, size_out: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The part of each row of the matrix that is not 0: where it starts ``[size_out]``, and what it is, all of one
+    length ``[size_out, taps]``.
+    """
+    matrix = resize_matrix(size_in, size_out)
+    held = matrix != 0
+    first = held.argmax(axis=1)
+    taps = int((size_in - held[:, ::-1].argmax(axis=1) - first).max())
+    start = np.minimum(first, size_in - taps)
+    weights = np.stack([row[begin : begin + taps] for row, begin in zip(matrix, start, strict=True)])
+    return start.astype(np.int32), weights.astype(np.float32)
 
 
 def _weighted(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.channels import STATISTICS
+from sarpipe.preprocess.kernel import kernel
+
 
 def statistics(frames: NDArray[np.floating]) -> NDArray[np.float32]:
     """Mean, standard deviation and last minus first over the dates: ``(..., T, F, H, W) -> (..., 3F, H, W)``.
@@ -20,6 +23,12 @@ def statistics(frames: NDArray[np.floating]) -> NDArray[np.float32]:
         frames: Features of each date, in the order of the dates. NaN where there is no data.
     """
     values = np.asarray(frames, dtype=np.float32)
+    compiled = kernel()
+    if compiled is not None and values.ndim == 4 and values[0].size % 8 == 0:
+        dates, features, height, width = values.shape
+        out = np.empty((len(STATISTICS) * features, height, width), np.float32)
+        compiled.statistics(np.ascontiguousarray(values), out, dates, values[0].size)
+        return out
     valid = np.isfinite(values)
     if valid.all() and values.shape[-4] > 1:
         mean, std = values.mean(axis=-4), values.std(axis=-4)
@@ -27,6 +36,16 @@ def statistics(frames: NDArray[np.floating]) -> NDArray[np.float32]:
     else:
         mean, std, diff = _over_valid_dates(values, valid)
     return np.concatenate([mean, std, diff], axis=-3)
+
+
+def deviation(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Population standard deviation over the dates, as ``numpy.std``: ``(T, F, H, W) -> (F, H, W)``. All are finite."""
+    compiled = kernel()
+    if compiled is None or frames[0].size % 8:
+        return np.asarray(frames.std(axis=0), np.float32)
+    out = np.empty(frames.shape[1:], np.float32)
+    compiled.deviation(np.ascontiguousarray(frames, np.float32), out, len(frames), out.size)
+    return out
 
 
 def _over_valid_dates(

@@ -18,6 +18,8 @@ CODE = (
     "cubes.py",
     "model",
     "evaluate",
+    "preprocess/kernel.c",
+    "preprocess/kernel.py",
     "preprocess/temporal.py",
     "stages/places.py",
     "stages/evaluate.py",

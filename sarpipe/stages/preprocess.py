@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sarpipe.errors import DataError
+from sarpipe.preprocess.kernel import way
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Group, UnreadablePlace, find_stores, open_source, store_name
@@ -88,7 +89,7 @@ def _plan_store(settings: Settings, source: Path | Group, *, force: bool, rememb
         "preprocess",
         name,
         settings.cubes_folder,
-        inputs=inputs | {"truth": file_sha256(truth) if truth.exists() else None},
+        inputs=inputs | {"truth": file_sha256(truth) if truth.exists() else None, "kernel": way()},
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
         force=force,

@@ -71,6 +71,6 @@ def storage_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in _REFUSED:
             raise StorageError(
-                f"cannot write {path}: {error.strerror}", "Choose another output folder with --data"
+                f"cannot write {path}: {error.strerror}", "Choose another output folder (--data, or OUT)"
             ) from error
         raise

@@ -34,8 +34,8 @@ def code_version(parts: tuple[str, ...]) -> str:
     """Hash (12 hex digits) of what the named parts of the package do.
 
     A change of code gives a new version, and so a new key: a stage is never reused after the code that
-    made it has changed, and nobody has to remember to raise a number. Comments, docstrings and layout do
-    not count.
+    made it has changed, and nobody has to remember to raise a number. Comments, docstrings and layout of Python
+    do not count.
 
     Args:
         parts: Paths below ``sarpipe/``: files (``"channels.py"``) or folders (``"preprocess"``).
@@ -47,13 +47,15 @@ def code_version(parts: tuple[str, ...]) -> str:
 def _files(path: Path) -> Sequence[Path]:
     if path.is_file():
         return [path]
-    found = sorted(path.rglob("*.py"))
+    found = sorted(file for kind in ("*.py", "*.c") for file in path.rglob(kind))
     if not found:
         raise FileNotFoundError(f"no code at {path}")
     return found
 
 
 def _normalised(path: Path) -> str:
+    if path.suffix == ".c":
+        return path.read_text(encoding="utf-8")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,22 @@ import pytest
 from numpy.typing import NDArray
 from skimage.transform import resize
 
+import sarpipe.preprocess
+from sarpipe.preprocess.kernel import kernel
 from sarpipe.ssl4eo import read_store
+
+
+@pytest.fixture(scope="module", params=["compiled", "numpy"])
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A module that uses this runs twice: with the compiled kernel, and as on a machine that has none."""
+    kernel.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.delattr(sarpipe.preprocess, "_kernel", raising=False)
+            patch.setitem(sys.modules, "sarpipe.preprocess._kernel", None)
+        assert (kernel() is None) == (request.param == "numpy")
+        yield request.param
+    kernel.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sarpipe.preprocess.bilateral import bilateral, speckle_std_db
 
+pytestmark = pytest.mark.usefixtures("way")
+
 SAR = {"diameter": 9, "sigma_range": 4.4, "sigma_space": 3.0}
 Places = Callable[..., NDArray[np.float16]]
 
@@ -52,7 +54,7 @@ def test_it_is_cv2s_where_all_pixels_are_valid(
 
 
 def test_it_is_the_definition_with_pixels_missing(speckled: Places) -> None:
-    image = speckled()[0, 0, 0, 20:44, 20:50].astype(np.float32)
+    image = speckled()[0, 0, 0, 20:44, 20:52].astype(np.float32)
     valid = np.random.default_rng(1).random(image.shape) < 0.7
     valid[:8, :8] = False
     valid[3, 3] = True
@@ -67,7 +69,7 @@ def test_it_is_the_definition_with_pixels_missing(speckled: Places) -> None:
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1), filler=st.floats(width=32))
 def test_what_is_stored_at_pixels_without_data_changes_nothing(seed: int, share: float, filler: float) -> None:
     random = np.random.default_rng(seed)
-    image = random.normal(-12, 3, (24, 31)).astype(np.float32)
+    image = random.normal(-12, 3, (24, 32)).astype(np.float32)
     valid = random.random(image.shape) < share
     result = bilateral(image, valid, **SAR)
 

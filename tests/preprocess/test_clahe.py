@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from sarpipe.preprocess.clahe import clahe
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def textured(seed: int, size: int = 264) -> NDArray[np.uint8]:
     random = np.random.default_rng(seed)

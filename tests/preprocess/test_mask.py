@@ -5,6 +5,8 @@ import pytest
 
 from sarpipe.preprocess.mask import valid_pixels
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.mark.parametrize(
     ("vv", "vh", "expected"),

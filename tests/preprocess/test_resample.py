@@ -9,6 +9,8 @@ from skimage.transform import resize
 
 from sarpipe.preprocess.resample import resample, resize_matrix
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.mark.parametrize("shape", [(264, 264), (128, 264), (65, 100), (256, 300)])
 def test_it_is_skimages_resize(shape: tuple[int, int]) -> None:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from sarpipe.preprocess.temporal import statistics
 
+pytestmark = pytest.mark.usefixtures("way")
+
 VALUES = st.floats(-1000, 1000, width=32)
-FRAMES = arrays(np.float32, (4, 2, 3, 2), elements=VALUES | st.just(np.nan))
+FRAMES = arrays(np.float32, (4, 2, 4, 2), elements=VALUES | st.just(np.nan))
 
 
 @settings(deadline=None)
@@ -35,7 +37,7 @@ def test_they_are_numpys_over_the_valid_dates(frames: NDArray[np.float32]) -> No
 
 
 @settings(deadline=None)
-@given(arrays(np.float32, (4, 2, 3, 2), elements=VALUES), st.sampled_from([np.nan, np.inf, -np.inf]))
+@given(arrays(np.float32, (4, 2, 4, 2), elements=VALUES), st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_a_pixel_without_data_changes_no_other_pixel(frames: NDArray[np.float32], missing: float) -> None:
     holed = frames.copy()
     holed[:, 0, 0, 0] = missing
