@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from sarpipe.errors import DataError
-from sarpipe.storage.durable import write_bytes
-from sarpipe.storage.key import digest_json, file_sha256
+from sarpipe.storage import RemotePath, address, digest_json, file_sha256, read_small, write_small
 
 MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
@@ -44,7 +44,7 @@ class Archive:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and checksums: two stores of one fingerprint hold the same bytes."""
-        return digest_json({name: list(record) for name, record in self.records.items()})
+        return fingerprint(self.records)
 
     @property
     def source_bytes(self) -> int:
@@ -91,6 +91,11 @@ class Archive:
         return data
 
 
+def fingerprint(records: Mapping[str, tuple[int, str]]) -> str:
+    """The fingerprint of a store of these records (`Archive.fingerprint`)."""
+    return digest_json({name: list(record) for name, record in records.items()})
+
+
 def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = True) -> Archive:
     """Open a store's files for reading; nothing is extracted.
 
@@ -112,33 +117,49 @@ def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = Tru
 
 
 def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
+    try:
+        with path.open("rb") as file:
+            return zip_records(path, file, path.stat().st_size, headers=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def zip_records(path: Path | RemotePath, file: BinaryIO, size: int, *, headers: bool) -> dict[str, tuple[int, str]]:
+    """The records of a zip (`Archive.records`), from the directory at its end.
+
+    Args:
+        path: For messages.
+        file: Open, seekable.
+        size: Its bytes.
+        headers: Whether to compare each name in the directory with the one at the member's bytes, anywhere in the
+            file: a variable that may be missing must not be missed because its name is damaged.
+
+    Raises:
+        DataError: It is no whole zip, or none of a store.
+    """
     records: dict[str, tuple[int, str]] = {}
     try:
-        with zipfile.ZipFile(path) as bundle:
-            _check_count(path, bundle)
+        with zipfile.ZipFile(file) as bundle:
+            _check_count(path, bundle, file)
             for member in (member for member in bundle.infolist() if not member.is_dir()):
                 _check_member(path, member, records)
-                # Compares its name in the directory with the name at its bytes: a variable that may be missing must
-                # not be missed because its name is damaged.
-                bundle.open(member).close()
+                if headers:
+                    bundle.open(member).close()
                 records[member.filename] = _record(member)
     except _ZIP_ERRORS as error:
         raise DataError(
-            f"{path} is not a whole zip file ({path.stat().st_size:,} bytes: {error})",
+            f"{path} is not a whole zip file ({size:,} bytes: {error})",
             "It may be truncated: fetch it again",
         ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
     return records
 
 
-def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
+def _check_count(path: Path | RemotePath, bundle: zipfile.ZipFile, file: BinaryIO) -> None:
     """Compare the members found with the number that the end of the zip declares, as zipfile does not: a damaged
     length in the directory may swallow members without a word.
     """
-    with path.open("rb") as file:
-        file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
-        declared = int.from_bytes(file.read(2), "little")
+    file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
+    declared = int.from_bytes(file.read(2), "little")
     found = len(bundle.infolist())
     if found > MAX_FILES:
         raise DataError(f"{path} holds {found:,} files: more than any store of the data set")
@@ -146,7 +167,7 @@ def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
         raise zipfile.BadZipFile(f"{found} files found, {declared} declared")
 
 
-def _check_member(path: Path, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]]) -> None:
+def _check_member(path: Path | RemotePath, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]]) -> None:
     _check_size(path, member.filename, member.file_size, len(records))
     if member.filename in records:
         raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
@@ -161,15 +182,15 @@ def _record(member: zipfile.ZipInfo) -> tuple[int, str]:
 def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
     sizes = _folder_sizes(path)
     note = ledger / f"{path.name}-{sha256(str(path.resolve()).encode()).hexdigest()[:12]}.json" if ledger else None
-    if note is None or not note.exists():
+    known = _read_note(note) if note is not None else None
+    if known is None:
         records = {name: (size, _hashed(path, name)) for name, size in sizes.items()}
         if note is not None and remember:
             document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
-            write_bytes(note, json.dumps(document, indent=1).encode())
+            write_small(note, json.dumps(document, indent=1).encode())
         return Archive(path, records)
-    records = _read_note(note)
-    seen = {name: size for name, (size, _) in records.items()}
-    if seen != sizes:
+    seen = {name: size for name, (size, _) in known.items()}
+    if note is not None and seen != sizes:
         differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
         raise DataError(
             f"{path}: {differing[0]!r} is not what it was when the store was first seen "
@@ -177,7 +198,7 @@ def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
             f"{len(differing)} files differ)",
             f"Fetch the store again, or delete {note.parent.name}/{note.name} in the output folder to accept it now",
         )
-    return Archive(path, records)
+    return Archive(path, known)
 
 
 def _folder_sizes(path: Path) -> dict[str, int]:
@@ -197,20 +218,23 @@ def _hashed(path: Path, name: str) -> str:
         raise DataError(f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
 
 
-def _check_size(path: Path, name: str, size: int, count: int) -> None:
+def _check_size(path: Path | RemotePath, name: str, size: int, count: int) -> None:
     if size > MAX_FILE_BYTES or count > MAX_FILES:
         raise DataError(
             f"{path}: {name!r} has {size:,} bytes and is file {count}: larger than any store of the data set"
         )
 
 
-def _read_note(note: Path) -> dict[str, tuple[int, str]]:
+def _read_note(note: Path) -> dict[str, tuple[int, str]] | None:
+    """What was written down of a folder; None: it is seen for the first time."""
     try:
-        document = json.loads(note.read_bytes())
+        document = json.loads(read_small(note))
         records = {str(name): (int(size), str(checksum)) for name, (size, checksum) in document["files"].items()}
         intact = document["checksum"] == digest_json(records)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
-        raise DataError(f"{note} is damaged", "Delete it: the store's checksums are then taken anew")
+        raise DataError(f"{address(note)} is damaged", "Delete it: the store's checksums are then taken anew")
     return records

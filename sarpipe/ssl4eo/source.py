@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sarpipe.errors import UsageError
+from sarpipe.storage.remote import RemotePath, is_url, local_path
 
 SUFFIXES = (".zarr.zip", ".zarr")
 
 
-def store_name(path: Path) -> str:
+def store_name(path: Path | RemotePath) -> str:
     """The file name without ``.zarr.zip`` or ``.zarr``."""
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
@@ -19,17 +21,22 @@ def store_name(path: Path) -> str:
     return path.name
 
 
-def find_stores(source: str | Path) -> list[Path]:
-    """The stores that ``source`` names: absolute paths in the order of their names.
+def find_stores(source: str | Path) -> Sequence[Path | RemotePath]:
+    """The stores that ``source`` names: absolute paths, or what lies at a URL, in the order of their names.
 
     Args:
         source: A folder of stores, one store (``.zarr.zip`` or ``.zarr``), a glob pattern, or a split list (a
-            ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``).
+            ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``); or a URL of one.
 
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    path = Path(os.path.expanduser(source))
+    if is_url(source):
+        # Imported here, as it needs the names that this module gives.
+        from sarpipe.ssl4eo.remote import find_remote
+
+        return find_remote(str(source))
+    path = local_path(source)
     if not path.exists() and any(character in str(source) for character in "*?["):
         stores = [Path(match) for match in glob.glob(str(path), recursive=True) if _is_store(Path(match))]
         where = f"no store matches {source}"

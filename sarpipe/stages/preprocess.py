@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,8 +13,9 @@ from sarpipe.errors import DataError
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import find_stores, open_archive, store_name
+from sarpipe.ssl4eo.remote import REQUESTS, local_copy, open_remote, truth_of, truth_sha256
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
-from sarpipe.storage import Artefact, file_sha256, inspect
+from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
 
@@ -40,7 +43,11 @@ def plan_preprocess(
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    return [_plan_store(settings, path, force=force, remember=remember) for path in find_stores(source)]
+    stores = find_stores(source)
+    # Where they are remote, or what is made of them is, a plan waits more than it works.
+    waits = settings.data_url is not None or any(isinstance(store, RemotePath) for store in stores)
+    with ThreadPoolExecutor(REQUESTS if waits else 1) as pool:
+        return list(pool.map(lambda path: _plan_store(settings, path, force=force, remember=remember), stores))
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:
@@ -50,19 +57,21 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         DataError: The store cannot be used, or is not the one that was planned for.
     """
     started = time.monotonic()
-    path = _source(step)
-    planned = _plan_store(settings, path, force=False, remember=True)
+    settings, source = settings.here(), _source(step)
+    planned = _plan_store(settings, source, force=False, remember=True)
     if planned.state == "refused":
         raise DataError(planned.why)
     if planned.key != step.key:
-        raise DataError(f"{path} has changed since this run was planned", "Run it again")
+        raise DataError(f"{source} has changed since this run was planned", "Run it again")
 
     def write(folder: Path) -> None:
-        write_unit(folder, path, settings.recipe, ledger(settings))
-        if _plan_store(settings, path, force=False, remember=True).key != step.key:
-            raise DataError(f"{path} has changed while it was read", "Run it again")
+        with local_copy(source) as path:
+            write_unit(folder, path, settings.recipe, ledger(settings))
+            if _plan_store(settings, path, force=False, remember=True).key != step.key:
+                raise DataError(f"{source} has changed while it was read", "Run it again")
 
-    artefact, computed = make(step, write)
+    # In the folder that it has on this machine.
+    artefact, computed = make(replace(step, folder=planned.folder), write)
     return _receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
 
 
@@ -73,13 +82,16 @@ def unit_receipt(step: Step) -> StoreReceipt:
     return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
-def _plan_store(settings: Settings, path: Path, *, force: bool, remember: bool) -> Step:
+def _plan_store(settings: Settings, path: Path | RemotePath, *, force: bool, remember: bool) -> Step:
     name = store_name(path)
     try:
-        archive = open_archive(path, ledger(settings), remember=remember)
+        archive = (
+            open_remote(path)
+            if isinstance(path, RemotePath)
+            else open_archive(path, ledger(settings), remember=remember)
+        )
     except DataError as error:
         return refused("preprocess", name, str(error), path)
-    truth = truth_path(path)
     step = plan_step(
         "preprocess",
         name,
@@ -87,7 +99,7 @@ def _plan_store(settings: Settings, path: Path, *, force: bool, remember: bool) 
         inputs={
             "store": archive.fingerprint,
             "source_bytes": archive.source_bytes,
-            "truth": file_sha256(truth) if truth.exists() else None,
+            "truth": _truth_sha256(path),
         },
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
@@ -104,7 +116,14 @@ def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) 
     }
 
 
-def _source(step: Step) -> Path:
+def _truth_sha256(path: Path | RemotePath) -> str | None:
+    if isinstance(path, RemotePath):
+        return truth_sha256(truth_of(path))
+    truth = truth_path(path)
+    return file_sha256(truth) if truth.exists() else None
+
+
+def _source(step: Step) -> Path | RemotePath:
     if step.source is None:
         raise ValueError(f"step {step.name} has no store")
     return step.source

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import random
 import re
 import time
@@ -63,7 +64,7 @@ def local_path(text: str | Path) -> Path:
     """The path on this machine, of a path or a ``file://`` URL; ``~`` is expanded."""
     if isinstance(text, str) and text.lower().startswith("file://"):
         return Path(unquote(urlsplit(text).path))
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 @dataclass(frozen=True)
@@ -167,13 +168,15 @@ class RemotePath:
             self._check(size, limit)
 
         def call(fs: Any, path: str) -> None:
-            with storage_errors(to):
-                fs.get_file(path, str(to), callback=_capped(lambda got: self._check(got, limit)))
-                got = to.stat().st_size
+            fs.get_file(path, str(to), callback=_capped(lambda got: self._check(got, limit)))
+            got = to.stat().st_size
             if size is not None and got != size:
                 raise ConnectionError(f"{got:,} of {size:,} bytes came")
 
-        self._try("fetching", call)
+        with storage_errors(to):
+            # Now: that it cannot be opened would later look like a failure of the server.
+            to.write_bytes(b"")
+            self._try("fetching", call)
 
     def put(self, file: Path) -> None:
         """Upload a local file in its place."""
@@ -206,9 +209,7 @@ class RemotePath:
     def files(self) -> dict[str, int]:
         """Every file below it: its path from here, to its bytes. Empty where there is nothing."""
         try:
-            listed = self._try(
-                "listing", lambda fs, path: _listed(fs, path, list(fs.find(path, detail=True).values()))
-            )
+            listed = self._try("listing", lambda fs, path: _listed(fs, path, list(fs.find(path, detail=True).values())))
         except FileNotFoundError:
             return {}
         found = {name: size for name, kind, size in listed if kind != "directory"}
@@ -349,10 +350,9 @@ def _listed(fs: Any, root: str, entries: list[dict[str, Any]]) -> list[tuple[str
     listed = []
     for entry in entries:
         name = str(entry["name"]).rstrip("/")
-        if name + "/" != prefix:
-            # What lies elsewhere (a web page links to many things) is not ours.
-            if name.startswith(prefix):
-                listed.append((name.removeprefix(prefix), str(entry["type"]), int(entry.get("size") or 0)))
+        # What lies elsewhere (a web page links to many things) is not ours; nor is the folder itself.
+        if name.startswith(prefix):
+            listed.append((name.removeprefix(prefix), str(entry["type"]), int(entry.get("size") or 0)))
     return sorted(listed)
 
 
@@ -371,7 +371,8 @@ def _status(error: BaseException) -> tuple[int | None, str]:
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return status, str(response.get("Error", {}).get("Code", ""))
-    for value in (getattr(error, "status", None), getattr(error, "code", None)):
+    for name in ("status", "code"):
+        value = getattr(error, name, None)
         if isinstance(value, int):
             return value, ""
     return None, ""
@@ -382,26 +383,25 @@ def _is_transient(error: BaseException) -> bool:
     numbers of codes: so what lies below decides.
     """
     for cause in _chain(error):
+        if isinstance(cause, ConnectionError | TimeoutError) or any(
+            base.__name__ in _TRANSIENT_NAMES for base in type(cause).__mro__
+        ):
+            return True
         status, code = _status(cause)
         if status is not None:
             return status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES
-    return any(
-        isinstance(cause, ConnectionError | TimeoutError)
-        or any(base.__name__ in _TRANSIENT_NAMES for base in type(cause).__mro__)
-        or (isinstance(cause, OSError) and cause.errno in _TRANSIENT_ERRNO)
-        for cause in _chain(error)
-    )
+    return isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO
 
 
 def _permanent(place: RemotePath, what: str, error: Exception) -> Exception:
     status = next((status for status, _ in map(_status, _chain(error)) if status is not None), None)
-    if isinstance(error, FileNotFoundError) or status == 404:
-        return FileNotFoundError(f"{place} does not exist ({_said(error)})")
     hint = _CREDENTIALS.get(place.protocol, "Check the credentials")
     if "Credentials" in type(error).__name__:
         return UsageError(f"{place}: no credentials to read it with ({_said(error)})", hint)
     if isinstance(error, PermissionError) or status in (401, 403):
         return UsageError(f"{place}: access is denied ({_said(error)})", hint)
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return FileNotFoundError(f"{place} does not exist ({_said(error)})")
     of_library = type(error).__module__.partition(".")[0] in _LIBRARIES
     if not of_library and not isinstance(error, OSError | ValueError):
         return error
