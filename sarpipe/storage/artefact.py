@@ -101,6 +101,8 @@ def adopt(folder: Path, fetch: Callable[[Path], None]) -> Artefact:
             whole = open_verified(temporary)
             fsync_tree(temporary)
             _put_in_place(temporary, folder)
+        except DamagedError as error:
+            raise DamagedError(error.message.replace(str(temporary), str(folder)), error.hint) from error
         finally:
             _remove(temporary)
     return replace(whole, folder=folder)

@@ -158,6 +158,8 @@ def _pulled(folder: Path, there: RemotePath, manifest: bytes) -> Artefact:
         return local.adopt(folder, fetch)
     except FileNotFoundError as error:
         raise DamagedError(f"{there}: a file went away while it was fetched", local.AGAIN) from error
+    except DamagedError as error:
+        raise DamagedError(error.message.replace(str(folder), str(there)), error.hint) from error
 
 
 def _cached(folder: Path, manifest: bytes) -> Artefact | None:
