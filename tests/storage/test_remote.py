@@ -1,9 +1,6 @@
 import random
 import subprocess
 import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -111,21 +108,6 @@ def test_more_than_may_come_does_not_come(stored: RemotePath, tmp_path: Path) ->
     ):
         with pytest.raises(RemoteError, match="more than the 1,000 bytes"):
             read()
-
-
-@pytest.fixture
-def web_server(tmp_path: Path):
-    """A plain web server: it does not know ranges."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_web_server_is_read_even_where_it_knows_no_ranges(web_server: str, tmp_path: Path) -> None:
