@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -67,7 +68,7 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
     def write(folder: Path) -> None:
         with local_copy(source) as path:
             write_unit(folder, path, settings.recipe, ledger(settings))
-            if _plan_store(settings, path, force=False, remember=True).key != step.key:
+            if _inputs(settings, path, remember=True) != step.meta["inputs"]:
                 raise DataError(f"{source} has changed while it was read", "Run it again")
 
     # In the folder that it has on this machine.
@@ -85,22 +86,14 @@ def unit_receipt(step: Step) -> StoreReceipt:
 def _plan_store(settings: Settings, path: Path | RemotePath, *, force: bool, remember: bool) -> Step:
     name = store_name(path)
     try:
-        archive = (
-            open_remote(path)
-            if isinstance(path, RemotePath)
-            else open_archive(path, ledger(settings), remember=remember)
-        )
+        inputs = _inputs(settings, path, remember=remember)
     except DataError as error:
         return refused("preprocess", name, str(error), path)
     step = plan_step(
         "preprocess",
         name,
         settings.cubes_folder,
-        inputs={
-            "store": archive.fingerprint,
-            "source_bytes": archive.source_bytes,
-            "truth": _truth_sha256(path),
-        },
+        inputs=inputs,
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
         force=force,
@@ -113,6 +106,18 @@ def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) 
         **receipt(step, artefact, computed=computed, seconds=seconds),
         "places": _rows(artefact, "index.parquet"),
         "quarantined": _rows(artefact, "quarantine.parquet"),
+    }
+
+
+def _inputs(settings: Settings, path: Path | RemotePath, *, remember: bool) -> dict[str, Any]:
+    """What a unit is made from: the same for a store and its copy elsewhere."""
+    archive = (
+        open_remote(path) if isinstance(path, RemotePath) else open_archive(path, ledger(settings), remember=remember)
+    )
+    return {
+        "store": archive.fingerprint,
+        "source_bytes": archive.source_bytes,
+        "truth": _truth_sha256(path),
     }
 
 

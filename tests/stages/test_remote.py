@@ -31,8 +31,15 @@ def source(bucket: str, small_stores: Path) -> str:
 def worker(scheduler: str, s3: Any, tmp_path: Path) -> Iterator[str]:
     """A scheduler whose worker has the credentials, and a cache of its own, as another machine."""
     theirs = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
+    theirs["SARPIPE_CACHE"] = str(tmp_path / "worker")
+
+    def set_there() -> None:
+        import os
+
+        os.environ.update(theirs)
+
     with Client(scheduler, set_as_default=False) as client:
-        client.run(os.environ.update, {**theirs, "SARPIPE_CACHE": str(tmp_path / "worker")})
+        client.run(set_there)
         yield scheduler
 
 
