@@ -29,7 +29,7 @@ def embed(
     """Embed every place by the model of these settings, and export GeoParquet, CSV and Zarr.
 
     Args:
-        data: All output goes below this folder.
+        data: All output goes below this folder or URL.
         recipe: Of the cubes: `sar` (default) or `original`.
         preset: Of training: `sar` (default) or `original`.
         config: YAML file of settings.
