@@ -183,14 +183,16 @@ def _add_stage(commands: Any, stage: str) -> None:
         command.add_argument(
             "source",
             metavar="SOURCE",
-            help="a folder of stores (.zarr.zip, .zarr, .tar, files of a place each), one store, a glob, a split list",
+            help="a folder of stores (.zarr.zip, .zarr, .tar, files of a place each), one store, a glob, a split list, "
+            "or a URL of one, as s3://bucket/train/S1GRD",
         )
     data = os.environ.get("SARPIPE_DATA", "data")
     command.add_argument(
         "--data",
         default=data,
         metavar="DIR",
-        help=f"all output goes below it; SARPIPE_DATA sets the default (now: {data})",
+        help="all output goes below it: a folder, or a URL as s3://bucket/output; "
+        f"SARPIPE_DATA sets the default (now: {data})",
     )
     command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
     if stage != "preprocess":
@@ -234,7 +236,10 @@ def _simulate(options: argparse.Namespace) -> int:
 
     from sarpipe.flows.console import Console
     from sarpipe.simulate import simulate
+    from sarpipe.storage import is_url
 
+    if is_url(options.out):
+        raise UsageError(f"{options.out} is no folder of this machine", "Simulate into a folder and copy it there")
     with Console() as console:
         stores = simulate(
             Path(options.out),
@@ -301,7 +306,7 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
     from sarpipe.settings import parse_overrides
 
     parameters: dict[str, Any] = {
-        "data": str(Path(options.data).expanduser().resolve()),
+        "data": _absolute(options.data),
         "recipe": options.recipe,
         "config": str(Path(options.config).resolve()) if options.config else None,
         "overrides": parse_overrides(options.set) or None,
@@ -311,16 +316,24 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
         parameters["preset"] = options.preset
     if options.source is not None:
         parameters |= {
-            "source": os.path.abspath(os.path.expanduser(options.source)),
+            "source": _absolute(options.source),
             "workers": options.workers,
             "dask": options.dask,
         }
     return parameters
 
 
+def _absolute(path: str) -> str:
+    """For a flow, whose process may have another folder."""
+    from sarpipe.storage import is_url, local_path
+
+    return path if is_url(path) else os.path.abspath(local_path(path))
+
+
 def _dry_run(options: argparse.Namespace, settings: Any) -> int:
     from sarpipe.flows.console import print_plan
     from sarpipe.stages.chain import plan
+    from sarpipe.storage import address
 
     steps = plan(settings, options.stage, options.source, force=options.force)
     if options.json:
@@ -330,7 +343,7 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
                 "name": step.name,
                 "state": step.state,
                 "why": step.why,
-                "folder": str(step.folder) if step.folder else None,
+                "folder": address(step.folder) if step.folder else None,
             }
             for step in steps
         ]

@@ -29,8 +29,8 @@ def pipeline(
     """Stores in; cubes, a trained encoder, embeddings, figures and a page out. What is there and whole is kept.
 
     Args:
-        source: A folder of stores (in any layout), one store, a glob, or a split list.
-        data: All output goes below this folder.
+        source: A folder of stores (in any layout), one store, a glob, or a split list; or a URL of one.
+        data: All output goes below this folder or URL.
         recipe: `sar` (default) or `original`.
         preset: `sar` (default) or `original`.
         config: YAML file of settings.

@@ -49,8 +49,8 @@ def preprocess(
     A store that cannot be used fails its task, is named in the quarantine, and does not stop the others.
 
     Args:
-        source: A folder of stores (in any layout), one store, a glob, or a split list.
-        data: All output goes below this folder.
+        source: A folder of stores (in any layout), one store, a glob, or a split list; or a URL of one.
+        data: All output goes below this folder or URL.
         recipe: `sar` (default) or `original`.
         config: YAML file of settings.
         overrides: Settings by dotted name, for example `{"recipe.looks": 4.4}`.

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
+import re
+import socket
+import struct
 import tarfile
+import threading
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +161,167 @@ def scheduler() -> Iterator[str]:
     """The address of a real Dask scheduler with one worker process, for tests that need not start their own."""
     with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
         yield cluster.scheduler_address
+
+
+class Flaky:
+    """A server on the loopback that passes requests on to another one, notes them, and fails as it is told."""
+
+    def __init__(self, target: str) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self._failures: list[str] = []
+        self._of = re.compile("")
+        self._target = target
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def fail(self, *failures: str, of: str = "") -> None:
+        """Fail the next requests ("METHOD path?query") that match: ``503``, ``404``, ``reset``, ``cut`` (half of the
+        body), ``pass`` (does not); and forget what was noted.
+        """
+        with self._lock:
+            self._failures, self._of, self.requests = list(failures), re.compile(of), []
+
+    def count(self, of: str) -> int:
+        return sum(bool(re.search(of, f"{method} {path}")) for method, path in self.requests)
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _next(self, method: str, path: str) -> str:
+        with self._lock:
+            self.requests.append((method, path))
+            return self._failures.pop(0) if self._failures and self._of.search(f"{method} {path}") else "pass"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        flaky = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def handle_one_request(self) -> None:
+                try:
+                    super().handle_one_request()
+                except ConnectionError:
+                    self.close_connection = True
+
+            def _answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                how = flaky._next(self.command, self.path)
+                if how == "reset":
+                    # Closed with a reset and not in peace.
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
+                    self.close_connection = True
+                elif how.isdecimal():
+                    self.send_response(int(how))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                else:
+                    self._pass_on(body, cut=how == "cut")
+
+            def _pass_on(self, body: bytes, *, cut: bool) -> None:
+                upstream = http.client.HTTPConnection(flaky._target, timeout=30)
+                upstream.request(self.command, self.path, body, dict(self.headers))
+                answer = upstream.getresponse()
+                data = answer.read()
+                upstream.close()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+                if length is not None:
+                    self.send_header("Content-Length", length)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data[: len(data) // 2] if cut else data)
+                    self.close_connection = cut
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer
+
+        return Handler
+
+
+@pytest.fixture
+def flaky() -> Iterator[Callable[[str], Flaky]]:
+    """Start servers that fail as they are told before those at an address."""
+    started: list[Flaky] = []
+
+    def start(target: str) -> Flaky:
+        started.append(Flaky(target))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Flaky]:
+    """A real S3 server on the loopback (moto), behind one that fails as it is told."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    flaky = Flaky(f"{host}:{port}")
+    yield flaky
+    flaky.stop()
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: Flaky, monkeypatch: pytest.MonkeyPatch) -> Flaky:
+    """The S3 server, with credentials for it in the environment and short waits between attempts."""
+    for name, value in s3_environment(s3_server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sarpipe.storage.remote.FIRST_WAIT_SECONDS", 0.001)
+    s3_server.fail()
+    return s3_server
+
+
+def s3_environment(server: Flaky) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://{server.address}",
+        "AWS_ACCESS_KEY_ID": "test-key",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }
+
+
+@pytest.fixture
+def bucket(s3: Flaky) -> str:
+    """The URL of a new bucket."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    connection = http.client.HTTPConnection(s3.address)
+    connection.request("PUT", f"/{name}")
+    assert connection.getresponse().status == 200
+    connection.close()
+    s3.fail()
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def web_server(tmp_path: Path) -> Iterator[str]:
+    """The URL of a plain web server for ``tmp_path``: it does not know ranges."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from sarpipe.errors import DataError
-from sarpipe.storage.durable import write_bytes
-from sarpipe.storage.key import digest_json, file_sha256
+from sarpipe.storage import address, digest_json, file_sha256, read_small, write_small
 
 MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
@@ -45,7 +44,7 @@ class Archive:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and checksums: two stores of one fingerprint hold the same bytes."""
-        return digest_json({name: list(record) for name, record in self.records.items()})
+        return fingerprint(self.records)
 
     @property
     def source_bytes(self) -> int:
@@ -92,6 +91,11 @@ class Archive:
         return data
 
 
+def fingerprint(records: Mapping[str, tuple[int, str]]) -> str:
+    """The fingerprint of a store of these records (`Archive.fingerprint`)."""
+    return digest_json({name: list(record) for name, record in records.items()})
+
+
 def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = True) -> Archive:
     """Open a store's files for reading; nothing is extracted.
 
@@ -123,7 +127,7 @@ def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
 
 
 def open_zip(
-    file: IO[bytes], path: object, largest: int = MAX_FILE_BYTES
+    file: IO[bytes], path: object, largest: int = MAX_FILE_BYTES, *, headers: bool = True
 ) -> tuple[zipfile.ZipFile, dict[str, tuple[int, str]]]:
     """Open a zip, and check it as far as that goes without reading its files.
 
@@ -131,6 +135,8 @@ def open_zip(
         file: The zip, seekable.
         path: What it is called in messages.
         largest: No file of it may have more bytes.
+        headers: Whether to compare each name in the directory with the one at the member's bytes, anywhere in the
+            file: a variable that may be missing must not be missed because its name is damaged.
 
     Returns:
         The zip, and of each file of it by name the bytes and CRC-32.
@@ -144,9 +150,8 @@ def open_zip(
         _check_count(file, path, bundle)
         for member in (member for member in bundle.infolist() if not member.is_dir()):
             _check_member(path, member, records, largest)
-            # Compares its name in the directory with the name at its bytes: a variable that may be missing must not
-            # be missed because its name is damaged.
-            bundle.open(member).close()
+            if headers:
+                bundle.open(member).close()
             records[member.filename] = _record(member)
     except ZIP_ERRORS as error:
         size = file.seek(0, os.SEEK_END)
@@ -184,15 +189,15 @@ def _record(member: zipfile.ZipInfo) -> tuple[int, str]:
 def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
     sizes = _folder_sizes(path)
     note = ledger / f"{path.name}-{sha256(str(path.resolve()).encode()).hexdigest()[:12]}.json" if ledger else None
-    if note is None or not note.exists():
+    known = _read_note(note) if note is not None else None
+    if known is None:
         records = {name: (size, _hashed(path, name)) for name, size in sizes.items()}
         if note is not None and remember:
             document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
-            write_bytes(note, json.dumps(document, indent=1).encode())
+            write_small(note, json.dumps(document, indent=1).encode())
         return Archive(path, records)
-    records = _read_note(note)
-    seen = {name: size for name, (size, _) in records.items()}
-    if seen != sizes:
+    seen = {name: size for name, (size, _) in known.items()}
+    if note is not None and seen != sizes:
         differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
         raise DataError(
             f"{path}: {differing[0]!r} is not what it was when the store was first seen "
@@ -200,7 +205,7 @@ def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
             f"{len(differing)} files differ)",
             f"Fetch the store again, or delete {note.parent.name}/{note.name} in the output folder to accept it now",
         )
-    return Archive(path, records)
+    return Archive(path, known)
 
 
 def _folder_sizes(path: Path) -> dict[str, int]:
@@ -227,13 +232,16 @@ def _check_size(path: object, name: str, size: int, count: int, largest: int = M
         )
 
 
-def _read_note(note: Path) -> dict[str, tuple[int, str]]:
+def _read_note(note: Path) -> dict[str, tuple[int, str]] | None:
+    """What was written down of a folder; None: it is seen for the first time."""
     try:
-        document = json.loads(note.read_bytes())
+        document = json.loads(read_small(note))
         records = {str(name): (int(size), str(checksum)) for name, (size, checksum) in document["files"].items()}
         intact = document["checksum"] == digest_json(records)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
-        raise DataError(f"{note} is damaged", "Delete it: the store's checksums are then taken anew")
+        raise DataError(f"{address(note)} is damaged", "Delete it: the store's checksums are then taken anew")
     return records

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sarpipe.storage import RemotePath
+
 SUFFIXES = (".zarr.zip", ".zarr", ".tar")
 
 
-def store_name(path: Path) -> str:
+def store_name(path: Path | RemotePath) -> str:
     """The file name without ``.zarr.zip``, ``.zarr`` or ``.tar``."""
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):

@@ -5,29 +5,37 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sarpipe.errors import UsageError
 from sarpipe.ssl4eo.group import Group, group_places
 from sarpipe.ssl4eo.name import store_name
+from sarpipe.ssl4eo.remote import find_remote
+from sarpipe.storage import RemotePath
+from sarpipe.storage.remote import is_url, local_path
 
 _PART = re.compile(r"part-\d+", re.ASCII)
 """Folders that NeuCo-Bench cuts a folder of places into."""
 
 
-def find_stores(source: str | Path) -> list[Path | Group]:
-    """The stores that ``source`` names, in the order of their names: absolute paths, or groups of files of a place.
+def find_stores(source: str | Path) -> Sequence[Path | Group | RemotePath]:
+    """The stores that ``source`` names, in the order of their names.
+
+    Absolute paths, groups of files of a place, or what lies at a URL.
 
     Args:
         source: A folder of stores, one store (``.zarr.zip``, ``.zarr`` or ``.tar``), a glob pattern, or a split list
-            (a ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``). Files of a
-            single place each are put together (`sarpipe.ssl4eo.group.group_places`); a folder of them may be cut into
-            folders ``part-000000`` and so on.
+            (a ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``); or a URL of
+            one. Files of a single place each are put together (`sarpipe.ssl4eo.group.group_places`); a folder of them
+            may be cut into folders ``part-000000`` and so on.
 
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    path = Path(os.path.expanduser(source))
+    if is_url(source):
+        return find_remote(str(source))
+    path = local_path(source)
     if not path.exists() and any(character in str(source) for character in "*?["):
         stores = [Path(match) for match in glob.glob(str(path), recursive=True) if _is_store(Path(match))]
         where = f"no store matches {source}"

@@ -17,7 +17,7 @@ from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receip
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
-from sarpipe.storage import Artefact, inspect, open_verified
+from sarpipe.storage import Artefact, RemotePath, address, inspect, open_verified, synced
 
 STAGES = ("preprocess", "train", "embed", "evaluate", "report")
 _PLANS: dict[str, Callable[..., Step]] = {
@@ -52,7 +52,7 @@ def find_cubes(settings: Settings, folder: str | None) -> Artefact:
             f"{path} is no set of cubes below {settings.cubes_folder}", "Leave it out to take the last one"
         )
     try:
-        return open_verified(path)
+        return synced(path)
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist", "Leave it out to take the last one") from error
 
@@ -187,8 +187,8 @@ def _summarise_places(settings: Settings, results: Mapping[str, Mapping[str, Any
 def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     outputs: dict[str, str] = {}
     if "preprocess" in results:
-        outputs["cubes"] = results["preprocess"]["cube_set"]["folder"]
-        outputs["quarantine"] = str(quarantine_path(settings))
+        outputs["cubes"] = address(Path(results["preprocess"]["cube_set"]["folder"]))
+        outputs["quarantine"] = address(quarantine_path(settings))
     names = {
         "train": {"model": ""},
         "embed": {f"embeddings_{kind}": f"embeddings.{kind}" for kind in ("parquet", "csv", "zarr")},
@@ -198,11 +198,11 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     for stage, files in names.items():
         if stage in results:
             folder = Path(results[stage]["folder"])
-            outputs |= {name: str(folder / file) for name, file in files.items()}
+            outputs |= {name: address(folder / file) for name, file in files.items()}
     return outputs
 
 
-def _without_folder(reason: str, store: Path | Group | None) -> str:
+def _without_folder(reason: str, store: Path | Group | RemotePath | None) -> str:
     """A reason by the store's own name: where a store lies is no property of what is made from it."""
     return reason.replace(str(store), store.name) if store is not None else reason
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -13,10 +15,11 @@ from sarpipe.errors import DataError
 from sarpipe.preprocess.kernel import way
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
-from sarpipe.ssl4eo import Group, UnreadablePlace, find_stores, open_source, store_name
+from sarpipe.ssl4eo import Archive, Group, UnreadablePlace, find_stores, open_source, store_name
 from sarpipe.ssl4eo.bundle import Bundle, shown_id
+from sarpipe.ssl4eo.remote import REQUESTS, RemoteArchive, local_copy, open_remote, truth_of, truth_sha256
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
-from sarpipe.storage import Artefact, file_sha256, inspect
+from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
 
@@ -44,7 +47,11 @@ def plan_preprocess(
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    return [_plan_store(settings, store, force=force, remember=remember) for store in find_stores(source)]
+    stores = find_stores(source)
+    # Where they are remote, or what is made of them is, a plan waits more than it works.
+    waits = settings.data_url is not None or any(isinstance(store, RemotePath) for store in stores)
+    with ThreadPoolExecutor(REQUESTS if waits else 1) as pool:
+        return list(pool.map(lambda path: _plan_store(settings, path, force=force, remember=remember), stores))
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:
@@ -54,7 +61,7 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         DataError: The store cannot be used, or is not the one that was planned for.
     """
     started = time.monotonic()
-    source = _source(step)
+    settings, source = settings.here(), _source(step)
     planned = _plan_store(settings, source, force=False, remember=True)
     if planned.state == "refused":
         raise DataError(planned.why)
@@ -62,11 +69,13 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         raise DataError(f"{source} has changed since this run was planned", "Run it again")
 
     def write(folder: Path) -> None:
-        write_unit(folder, source, settings.recipe, ledger(settings))
-        if _plan_store(settings, source, force=False, remember=True).key != step.key:
-            raise DataError(f"{source} has changed while it was read", "Run it again")
+        with local_copy(source) as path:
+            write_unit(folder, path, settings.recipe, ledger(settings))
+            if _inputs(_opened(settings, path, remember=True), path) != step.meta["inputs"]:
+                raise DataError(f"{source} has changed while it was read", "Run it again")
 
-    artefact, computed = make(step, write)
+    # In the folder that it has on this machine.
+    artefact, computed = make(replace(step, folder=planned.folder), write)
     return _receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
 
 
@@ -77,19 +86,18 @@ def unit_receipt(step: Step) -> StoreReceipt:
     return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
-def _plan_store(settings: Settings, source: Path | Group, *, force: bool, remember: bool) -> Step:
+def _plan_store(settings: Settings, source: Path | Group | RemotePath, *, force: bool, remember: bool) -> Step:
     name = source.name if isinstance(source, Group) else store_name(source)
     try:
-        opened = open_source(source, ledger(settings), remember=remember)
-        inputs = {"store": opened.fingerprint, "source_bytes": opened.source_bytes}
+        opened = _opened(settings, source, remember=remember)
+        inputs = _inputs(opened, source)
     except DataError as error:
         return refused("preprocess", name, str(error), source)
-    truth = truth_path(source)
     planned = plan_step(
         "preprocess",
         name,
         settings.cubes_folder,
-        inputs=inputs | {"truth": file_sha256(truth) if truth.exists() else None, "kernel": way()},
+        inputs=inputs,
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
         force=force,
@@ -129,7 +137,32 @@ def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) 
     }
 
 
-def _source(step: Step) -> Path | Group:
+def _opened(
+    settings: Settings, source: Path | Group | RemotePath, *, remember: bool
+) -> Archive | Bundle | RemoteArchive:
+    if isinstance(source, RemotePath):
+        return open_remote(source)
+    return open_source(source, ledger(settings), remember=remember)
+
+
+def _inputs(opened: Archive | Bundle | RemoteArchive, source: Path | Group | RemotePath) -> dict[str, Any]:
+    """What a unit is made from: the same for a store and its copy elsewhere."""
+    return {
+        "store": opened.fingerprint,
+        "source_bytes": opened.source_bytes,
+        "truth": _truth_sha256(source),
+        "kernel": way(),
+    }
+
+
+def _truth_sha256(source: Path | Group | RemotePath) -> str | None:
+    if isinstance(source, RemotePath):
+        return truth_sha256(truth_of(source))
+    truth = truth_path(source)
+    return file_sha256(truth) if truth.exists() else None
+
+
+def _source(step: Step) -> Path | Group | RemotePath:
     if step.source is None:
         raise ValueError(f"step {step.name} has no store")
     return step.source

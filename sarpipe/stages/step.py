@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
 from sarpipe.ssl4eo import Group
-from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, open_verified
+from sarpipe.storage import Artefact, RemotePath, code_version, digest_json, ensure, inspect, synced
 
 State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
 
@@ -42,7 +42,7 @@ class Step:
     state: State
     why: str
     meta: Mapping[str, Any]
-    source: Path | Group | None = None
+    source: Path | Group | RemotePath | None = None
 
     @property
     def done(self) -> bool:
@@ -105,12 +105,12 @@ def waiting(stage: str, name: str, earlier: str) -> Step:
     return Step(stage, name, None, "", "waits", f"depends on what {earlier} makes", {})
 
 
-def refused(stage: str, name: str, why: str, source: Path | Group) -> Step:
+def refused(stage: str, name: str, why: str, source: Path | Group | RemotePath) -> Step:
     """A step whose store cannot be used."""
     return Step(stage, name, None, "", "refused", why, {}, source)
 
 
-def made_from(step: Step, source: Path | Group) -> Step:
+def made_from(step: Step, source: Path | Group | RemotePath) -> Step:
     """The step with its raw store."""
     return replace(step, source=source)
 
@@ -131,7 +131,8 @@ def receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -
     return {
         "stage": step.stage,
         "name": step.name,
-        "folder": str(artefact.folder),
+        # Not where the artefact was made: that may be the cache of another machine.
+        "folder": str(step.folder),
         "digest": artefact.digest,
         "computed": computed,
         "seconds": round(seconds, 2),
@@ -151,7 +152,7 @@ def require(step: Step, command: str) -> Artefact:
 
 def _look(folder: Path, key: str, *, force: bool) -> tuple[State, str]:
     try:
-        artefact = open_verified(folder)
+        artefact = synced(folder)
     except FileNotFoundError:
         return "missing", _why_missing(folder)
     except DamagedError as error:
