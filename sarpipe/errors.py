@@ -7,6 +7,7 @@
     ├── DataError             a raw store cannot be used: it is refused, the others go on
     ├── DamagedError          an artefact of ours does not match its manifest
     ├── StorageError          the output folder cannot be written, or is in use
+    ├── ClusterError          the Dask cluster is gone, or cannot do the work
     └── TrainingError         training cannot go on (a loss that is not finite, nothing to train on)
 
 Every message says what was wrong, where and what was found; ``hint`` says what to type next.
@@ -51,6 +52,10 @@ class DamagedError(SarpipeError):
 
 class StorageError(SarpipeError):
     """The output folder cannot be written to, or somebody else holds it."""
+
+
+class ClusterError(SarpipeError):
+    """The Dask cluster is gone, or its workers cannot do what they are asked."""
 
 
 class TrainingError(SarpipeError):

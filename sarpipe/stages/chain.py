@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sarpipe.errors import DataError, SarpipeError, StorageError, UsageError
+from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
 from sarpipe.stages.embed import plan_embed
@@ -85,10 +85,12 @@ def settle(
     }
     failed = {name: error for name, error in errors.items() if name not in refused}
     if failed:
+        for error in failed.values():
+            if isinstance(error, StorageError | ClusterError):
+                # No property of the one store.
+                raise error
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        if isinstance(error, StorageError):
-            raise error
         raise SarpipeError(
             f"store {name} failed: {_said(error)}{more}",
             f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -83,8 +84,8 @@ def plan_step(
         force: Make it again although it is there.
         label: Start of the folder's name; ``name`` by default.
     """
-    version_of_code = code_version(code)
-    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": version_of_code})
+    made = made_here(code)
+    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": made["code"]})
     folder = parent / f"{label or name}-{key[:12]}"
     meta = {
         "stage": stage,
@@ -92,11 +93,17 @@ def plan_step(
         "key": key,
         "inputs": dict(inputs),
         "settings": dict(settings),
-        "code": version_of_code,
-        "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
+        **made,
     }
     state, why = _look(folder, key, force=force)
     return Step(stage, name, folder, key, state, why, meta)
+
+
+@cache
+def made_here(code: tuple[str, ...]) -> Mapping[str, Any]:
+    """What makes an artefact in this process: the version of the ``code``, and those of the libraries."""
+    versions = {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES}
+    return {"code": code_version(code), "versions": versions}
 
 
 def waiting(stage: str, name: str, earlier: str) -> Step:

@@ -1,0 +1,78 @@
+"""One store on a Dask worker: what is done there, and what is looked at before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sarpipe.cluster import compute
+from sarpipe.errors import ClusterError
+from sarpipe.settings import Settings
+from sarpipe.stages.preprocess import CODE, StoreReceipt, make_store
+from sarpipe.stages.step import Step, made_here
+from sarpipe.storage import inspect
+
+TIMEOUT_SECONDS = 1800
+"""A store takes seconds."""
+
+_NOT_OF_UNITS = ("torch",)
+"""Libraries that have no part in the bytes of a unit, so that a worker may have another build of them."""
+
+
+def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
+    """Make the unit of one store on a worker of the session, and see that it has come out here.
+
+    Raises:
+        DataError: The store cannot be used.
+        ClusterError: The worker has another sarpipe or sees other files, or the cluster is gone.
+        TimeoutError: It took longer than `TIMEOUT_SECONDS`.
+    """
+    receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
+    try:
+        inspect(Path(receipt["folder"]))
+    except FileNotFoundError as error:
+        raise ClusterError(
+            f"a Dask worker has made {receipt['folder']}, which is not there as this process sees it", _PATHS
+        ) from error
+    return receipt
+
+
+def work(step: Step, settings: Settings) -> StoreReceipt:
+    """Make the unit of one store. Runs on a Dask worker.
+
+    Raises:
+        DataError: The store cannot be used, or is not the one that was planned for.
+        ClusterError: This worker has another sarpipe than the process that has planned, or does not see the store.
+    """
+    _check_versions(step.meta)
+    if step.source is not None and not step.source.exists():
+        raise ClusterError(f"{_here()} does not see {step.source}", _PATHS)
+    return make_store(step, settings)
+
+
+_PATHS = "Workers must see stores and output at the same paths as the process that uses them (a shared file system)"
+
+
+def _check_versions(planned: Any) -> None:
+    here = made_here(CODE)
+    if here["code"] != planned["code"]:
+        raise ClusterError(f"{_here()} has another version of sarpipe's code than this run was planned with", _INSTALL)
+    differing = [
+        f"{name} {here['versions'][name]} instead of {version}"
+        for name, version in planned["versions"].items()
+        if name not in _NOT_OF_UNITS and here["versions"][name] != version
+    ]
+    if differing:
+        raise ClusterError(f"{_here()} has {', '.join(differing)}: its cubes might not be the same", _INSTALL)
+
+
+_INSTALL = "Install the same versions on every worker as where 'sarpipe' is called"
+
+
+def _here() -> str:
+    from distributed import get_worker
+
+    try:
+        return f"the Dask worker {get_worker().address}"
+    except ValueError:
+        return "this process"
