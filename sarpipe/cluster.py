@@ -21,14 +21,8 @@ from sarpipe.errors import ClusterError, UsageError
 
 T = TypeVar("T")
 
-_WORKER_ENVIRONMENT = {
-    # A unit has one core: more workers, not more threads, use the others.
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
-    # Dask lets glibc give back every 64 KiB at once, so that each image is a new mapping whose pages fault one by
-    # one: measured, a place then takes seven times as long. Images stay in the heap instead.
-    "MALLOC_TRIM_THRESHOLD_": 256 * 1024 * 1024,
-    "MALLOC_MMAP_THRESHOLD_": 64 * 1024 * 1024,
-}
+_WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
+"""A unit has one core: more workers, not more threads, use the others."""
 
 CALLS = 256
 """Threads that may wait for Dask at a time: a cluster of more threads is not filled from one process."""
