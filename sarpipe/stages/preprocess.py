@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +17,9 @@ from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, recei
 from sarpipe.storage import Artefact, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
+LOOKS = 8
+"""Units that are looked at side by side. Hashing leaves Python's lock, so it uses every core; more than cores, as the disk
+may be what is waited for."""
 
 
 class StoreReceipt(Receipt):
@@ -40,7 +45,9 @@ def plan_preprocess(
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    return [_plan_store(settings, path, force=force, remember=remember) for path in find_stores(source)]
+    with ThreadPoolExecutor(LOOKS) as looking:
+        look = partial(_plan_store, settings, force=force, remember=remember)
+        return list(looking.map(look, find_stores(source)))
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:

@@ -47,7 +47,7 @@ def work(step: Step, settings: Settings) -> StoreReceipt:
         ClusterError: This worker has another sarpipe than the process that has planned, or does not see the store.
     """
     _check_versions(step.meta)
-    if step.source is not None and not step.source.exists():
+    if isinstance(step.source, Path) and not step.source.exists():
         raise ClusterError(f"{_here()} does not see {step.source}", _PATHS)
     _keep_freed_memory()
     return make_store(step, settings)
