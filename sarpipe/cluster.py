@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Condition, Event
@@ -15,7 +16,6 @@ from typing import Any, TypeVar
 import dask
 from distributed import Client, Future, LocalCluster
 from distributed.client import ClosedClientError
-from distributed.utils import CancelledError
 
 from sarpipe.errors import ClusterError, UsageError
 
@@ -147,7 +147,7 @@ class _Session:
                 self._busy -= 1
                 self._changed.notify()
 
-    def submit(self, function: Callable[..., T], *arguments: Any) -> Future:
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[Any]:
         """Hand a call to Dask. All calls of a function are one group by the name of their keys: Dask's scheduler then
         gives a worker one more than it has threads at most.
         """
@@ -156,7 +156,7 @@ class _Session:
         except (OSError, ClosedClientError) as error:
             raise self.lost() from error
 
-    def wait(self, future: Future, timeout: float) -> None:
+    def wait(self, future: Future[Any], timeout: float) -> None:
         """Wait until a call has ended, however it did.
 
         Raises:

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
+from sarpipe.stages.cubes_parquet import parquet_folder
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
 from sarpipe.stages.places import read_quarantine
@@ -141,12 +142,11 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
 
 def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     """The set that these stores make, if they and it are there."""
-    if not all(step.done or step.state == "refused" for step in stores):
+    if not all(step.done or step.state in ("partial", "refused") for step in stores):
         return None
-    units = [unit_receipt(step) for step in stores if step.done]
-    step = plan_set(
-        settings, units, {step.name: _without_folder(step.why, step.source) for step in stores if not step.done}
-    )
+    units = [unit_receipt(step) for step in stores if step.state != "refused"]
+    refused = {step.name: _without_folder(step.why, step.source) for step in stores if step.state == "refused"}
+    step = plan_set(settings, units, refused)
     return inspect(step.folder) if step.folder and step.done else None
 
 
@@ -189,6 +189,8 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     outputs: dict[str, str] = {}
     if "preprocess" in results:
         outputs["cubes"] = results["preprocess"]["cube_set"]["folder"]
+        if settings.format == "parquet":
+            outputs["cubes_parquet"] = str(parquet_folder(settings))
         outputs["quarantine"] = str(quarantine_path(settings))
     names = {
         "train": {"model": ""},

@@ -13,13 +13,13 @@ from sarpipe.errors import DataError
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import find_stores, open_archive, store_name
+from sarpipe.stages.cubes_parquet import with_parquet
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
 from sarpipe.storage import Artefact, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
 LOOKS = 8
-"""Units that are looked at side by side. Hashing leaves Python's lock, so it uses every core; more than cores, as the disk
-may be what is waited for."""
+"""Units that are looked at side by side: hashing leaves Python's lock, and the disk may be what is waited for."""
 
 
 class StoreReceipt(Receipt):
@@ -47,7 +47,8 @@ def plan_preprocess(
     """
     with ThreadPoolExecutor(LOOKS) as looking:
         look = partial(_plan_store, settings, force=force, remember=remember)
-        return list(looking.map(look, find_stores(source)))
+        steps = list(looking.map(look, find_stores(source)))
+        return list(looking.map(partial(with_parquet, settings), steps)) if settings.format == "parquet" else steps
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:

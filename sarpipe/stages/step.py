@@ -14,7 +14,7 @@ from typing import Any, Literal, TypedDict
 from sarpipe.errors import DamagedError, UsageError
 from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, open_verified
 
-State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
+State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
 _LIBRARIES = ("sarpipe", "numpy", "opencv-python-headless", "torch", "pyarrow")
 
@@ -28,8 +28,9 @@ class Step:
         name: What it works on: a store, a preset. Names the task run.
         folder: Where the artefact is or will be; None where that cannot be known yet (``refused``, ``waits``).
         key: 64 hex digits, from inputs, settings and code; empty where the folder is None.
-        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``forced`` (there, but to be made again),
-            ``refused`` (its store cannot be used), ``waits`` (for an earlier step that is to be made first).
+        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``partial`` (there, but something beside it is
+            not), ``forced`` (there, but to be made again), ``refused`` (its store cannot be used), ``waits`` (for an
+            earlier step that is to be made first).
         why: The state in words.
         meta: What the key was made from and with which versions; goes into the manifest.
         source: The raw store, for the steps of ``preprocess``.

@@ -13,6 +13,7 @@ from sarpipe.errors import ClusterError, DataError, StorageError
 from sarpipe.settings import Settings
 from sarpipe.stages.chain import Preprocessed, find_cubes, find_earlier, settle
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
+from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
@@ -58,6 +59,8 @@ def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, forc
     units, refused = settle(steps, receipts, errors)
     cube_set = make_set(plan_set(settings, units, refused), units, refused)
     publish_set(settings, cube_set)
+    if settings.format == "parquet":
+        publish_parquet(settings, units)
     return {"units": units, "refused": refused, "cube_set": cube_set, "seconds": round(time.monotonic() - started, 2)}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sarpipe.cluster import compute
 from sarpipe.errors import ClusterError
 from sarpipe.settings import Settings
+from sarpipe.stages.cubes_parquet import make_parquet
 from sarpipe.stages.preprocess import CODE, StoreReceipt, make_store
 from sarpipe.stages.step import Step, made_here
 from sarpipe.storage import inspect
@@ -40,7 +41,7 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
 
 
 def work(step: Step, settings: Settings) -> StoreReceipt:
-    """Make the unit of one store. Runs on a Dask worker.
+    """Make the unit of one store, and write it as Parquet too where that is asked for. Runs on a Dask worker.
 
     Raises:
         DataError: The store cannot be used, or is not the one that was planned for.
@@ -50,7 +51,10 @@ def work(step: Step, settings: Settings) -> StoreReceipt:
     if isinstance(step.source, Path) and not step.source.exists():
         raise ClusterError(f"{_here()} does not see {step.source}", _PATHS)
     _keep_freed_memory()
-    return make_store(step, settings)
+    receipt = make_store(step, settings)
+    if settings.format == "parquet":
+        make_parquet(settings, receipt, force=step.state == "forced")
+    return receipt
 
 
 _PATHS = "Workers must see stores and output at the same paths as the process that uses them (a shared file system)"

@@ -1,9 +1,9 @@
 """Checksums that were taken in this process already: a file that lies as it lay is not read a second time.
 
-A run looks at a unit several times: the plan, training, embedding and evaluation each ask whether it is whole. Its bytes
-are hashed at the first of them. Later ones compare what the system says of the file (device, inode, size, times of the
-last change to content and to the entry) with what it said before the file was hashed, and hash again where anything
-differs. Nothing of this outlives the process, and no key depends on it.
+A run looks at a unit several times: the plan, training, embedding and evaluation each ask whether it is whole. Its
+bytes are hashed at the first of them. Later ones compare what the system says of the file (device, inode, size, times
+of the last change to content and to the entry) with what it said before the file was hashed, and hash again where
+anything differs. Nothing of this outlives the process, and no key depends on it.
 """
 
 from __future__ import annotations
