@@ -260,9 +260,8 @@ def _machine() -> str:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    print(
-        f"{figures['machine']}; {figures['units']} units, {figures['workers']} workers; medians of {figures['runs']} runs\n"
-    )
+    counts = f"{figures['units']} units, {figures['workers']} workers; medians of {figures['runs']} runs"
+    print(f"{figures['machine']}; {counts}\n")
     for name, seconds in figures["seconds"].items():
         print(f"{name:<32}{seconds:8.2f} s")
     print()
