@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sarpipe.cluster import compute
-from sarpipe.errors import ClusterError
+from sarpipe.errors import ClusterError, DataError
 from sarpipe.settings import Settings
 from sarpipe.stages.cubes_parquet import make_parquet
 from sarpipe.stages.preprocess import CODE, StoreReceipt, make_store
@@ -30,6 +30,8 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
         ClusterError: The worker has another sarpipe or sees other files, or the cluster is gone.
         TimeoutError: It took longer than `TIMEOUT_SECONDS`.
     """
+    if step.state == "refused":
+        raise DataError(step.why)
     receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
     try:
         inspect(Path(receipt["folder"]))
