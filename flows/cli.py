@@ -35,7 +35,11 @@ _STAGES = {
     "preprocess": (
         "stores to cubes",
         "Turn stores of Sentinel-1 places into cubes of 12 channels x 64 x 64, one unit a store.",
-        ["sarpipe preprocess raw/train/S1GRD", "sarpipe preprocess 'raw/*_00000[1-4].zarr.zip' --recipe original"],
+        [
+            "sarpipe preprocess raw/train/S1GRD",
+            "sarpipe preprocess raw/train/S1GRD --format parquet",
+            "sarpipe preprocess 'raw/*_00000[1-4].zarr.zip' --recipe original",
+        ],
     ),
     "train": (
         "cubes to a model",
@@ -206,6 +210,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         help="one setting, for example train.epochs=30; can be given again",
     )
     if stage in ("preprocess", "run"):
+        command.add_argument("--format", choices=("parquet",), help="write the cubes in this format too")
         where = command.add_mutually_exclusive_group()
         where.add_argument(
             "--workers", type=_count(1, 1024), metavar="N", help="Dask worker processes (default: one a core)"
@@ -219,7 +224,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         "--prefect", action="store_true", help="run the Prefect flow; so it is where PREFECT_API_URL is set"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_stage, stage=stage, source=None, preset=None, workers=None, dask=None)
+    command.set_defaults(command=_stage, stage=stage, source=None, preset=None, format=None, workers=None, dask=None)
 
 
 def _count(low: int, high: int) -> Any:
@@ -273,6 +278,7 @@ def _stage(options: argparse.Namespace) -> int:
         preset=options.preset,
         config=options.config,
         overrides=parse_overrides(options.set),
+        format=options.format,
         workers=options.workers,
         dask=options.dask,
     )
@@ -317,6 +323,7 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
     if options.source is not None:
         parameters |= {
             "source": _absolute(options.source),
+            "format": options.format,
             "workers": options.workers,
             "dask": options.dask,
         }

@@ -30,6 +30,7 @@ class Settings(BaseModel):
     train: TrainSettings = Field(
         default_factory=lambda: TrainSettings.of_preset("sar"), description="How the encoder is trained"
     )
+    format: Literal["parquet"] | None = Field(None, description="Write the cubes in this format too")
     workers: int | None = Field(None, ge=1, le=1024, description="Dask worker processes; None: one a CPU core")
     dask: str | None = Field(None, description="Address of a running Dask scheduler, instead of own workers")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the encoder trains and embeds")
@@ -53,6 +54,7 @@ def resolve(
     preset: str | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    format: Literal["parquet"] | None = None,
     workers: int | None = None,
     dask: str | None = None,
 ) -> Settings:
@@ -66,6 +68,7 @@ def resolve(
         preset: ``sar`` or ``original``.
         config: YAML file with the fields of `Settings`, for example ``train: {epochs: 30}``.
         overrides: Dotted names to values, for example ``{"train.epochs": 30}``.
+        format: ``parquet``: write the cubes so too.
         workers: Dask worker processes.
         dask: Address of a Dask scheduler.
 
@@ -81,7 +84,7 @@ def resolve(
         if name in ("data", "data_url"):
             raise UsageError("the output folder is no setting", "Give it by --data or SARPIPE_DATA")
         _put(tree, name, value)
-    for name, given in (("workers", workers), ("dask", dask)):
+    for name, given in (("format", format), ("workers", workers), ("dask", dask)):
         if given is not None:
             tree[name] = given
     url = str(data) if is_url(data) else None

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sarpipe.errors import DataError, SarpipeError, StorageError, UsageError
+from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Group
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
+from sarpipe.stages.cubes_parquet import parquet_folder
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
 from sarpipe.stages.places import read_quarantine
@@ -86,10 +87,12 @@ def settle(
     }
     failed = {name: error for name, error in errors.items() if name not in refused}
     if failed:
+        for error in failed.values():
+            if isinstance(error, StorageError | ClusterError):
+                # No property of the one store.
+                raise error
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        if isinstance(error, StorageError):
-            raise error
         raise SarpipeError(
             f"store {name} failed: {_said(error)}{more}",
             f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",
@@ -140,12 +143,11 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
 
 def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     """The set that these stores make, if they and it are there."""
-    if not all(step.done or step.state == "refused" for step in stores):
+    if not all(step.done or step.state in ("partial", "refused") for step in stores):
         return None
-    units = [unit_receipt(step) for step in stores if step.done]
-    step = plan_set(
-        settings, units, {step.name: _without_folder(step.why, step.source) for step in stores if not step.done}
-    )
+    units = [unit_receipt(step) for step in stores if step.state != "refused"]
+    refused = {step.name: _without_folder(step.why, step.source) for step in stores if step.state == "refused"}
+    step = plan_set(settings, units, refused)
     return inspect(step.folder) if step.folder and step.done else None
 
 
@@ -188,6 +190,8 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     outputs: dict[str, str] = {}
     if "preprocess" in results:
         outputs["cubes"] = address(Path(results["preprocess"]["cube_set"]["folder"]))
+        if settings.format == "parquet":
+            outputs["cubes_parquet"] = address(parquet_folder(settings))
         outputs["quarantine"] = address(quarantine_path(settings))
     names = {
         "train": {"model": ""},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.preprocess.unit import INDEX, QUARANTINE
 from sarpipe.settings import Settings
 from sarpipe.stages.places import UNIT, UNIT_ROW, read_quarantine
-from sarpipe.stages.preprocess import StoreReceipt
+from sarpipe.stages.preprocess import LOOKS, StoreReceipt
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact, address, digest_json, fetched, open_verified, read_small, synced, write_small
 
@@ -124,7 +125,8 @@ def current_set(settings: Settings) -> Artefact:
 
 
 def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> None:
-    artefacts = [fetched(Path(unit["folder"]), unit["digest"]) for unit in units]
+    with ThreadPoolExecutor(LOOKS) as looking:
+        artefacts = list(looking.map(lambda unit: fetched(Path(unit["folder"]), unit["digest"]), units))
     index = _concatenate([_with_place(artefact) for artefact in artefacts], _empty_index())
     twice = index["id"].duplicated()
     quarantine = pd.concat(

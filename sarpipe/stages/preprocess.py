@@ -6,6 +6,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Archive, Group, UnreadablePlace, find_stores, open_source, store_name
 from sarpipe.ssl4eo.bundle import Bundle, shown_id
 from sarpipe.ssl4eo.remote import REQUESTS, RemoteArchive, local_copy, open_remote, truth_of, truth_sha256
+from sarpipe.stages.cubes_parquet import with_parquet
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
 from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
+LOOKS = 8
+"""Units that are looked at side by side: hashing leaves Python's lock, and the disk may be what is waited for."""
 
 
 class StoreReceipt(Receipt):
@@ -50,8 +54,10 @@ def plan_preprocess(
     stores = find_stores(source)
     # Where they are remote, or what is made of them is, a plan waits more than it works.
     waits = settings.data_url is not None or any(isinstance(store, RemotePath) for store in stores)
-    with ThreadPoolExecutor(REQUESTS if waits else 1) as pool:
-        return list(pool.map(lambda path: _plan_store(settings, path, force=force, remember=remember), stores))
+    with ThreadPoolExecutor(REQUESTS if waits else LOOKS) as looking:
+        look = partial(_plan_store, settings, force=force, remember=remember)
+        steps = list(looking.map(look, stores))
+        return list(looking.map(partial(with_parquet, settings), steps)) if settings.format == "parquet" else steps
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:

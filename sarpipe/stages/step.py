@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -14,7 +15,7 @@ from sarpipe.errors import DamagedError, UsageError
 from sarpipe.ssl4eo import Group
 from sarpipe.storage import Artefact, RemotePath, code_version, digest_json, ensure, inspect, synced
 
-State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
+State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
 _LIBRARIES = ("sarpipe", "numpy", "opencv-python-headless", "torch", "pyarrow")
 
@@ -28,8 +29,9 @@ class Step:
         name: What it works on: a store, a preset. Names the task run.
         folder: Where the artefact is or will be; None where that cannot be known yet (``refused``, ``waits``).
         key: 64 hex digits, from inputs, settings and code; empty where the folder is None.
-        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``forced`` (there, but to be made again),
-            ``refused`` (its store cannot be used), ``waits`` (for an earlier step that is to be made first).
+        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``partial`` (there, but something beside it is
+            not), ``forced`` (there, but to be made again), ``refused`` (its store cannot be used), ``waits`` (for an
+            earlier step that is to be made first).
         why: The state in words.
         meta: What the key was made from and with which versions; goes into the manifest.
         source: The raw store, or a group of files, for the steps of ``preprocess``.
@@ -84,8 +86,8 @@ def plan_step(
         force: Make it again although it is there.
         label: Start of the folder's name; ``name`` by default.
     """
-    version_of_code = code_version(code)
-    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": version_of_code})
+    made = made_here(code)
+    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": made["code"]})
     folder = parent / f"{label or name}-{key[:12]}"
     meta = {
         "stage": stage,
@@ -93,11 +95,17 @@ def plan_step(
         "key": key,
         "inputs": dict(inputs),
         "settings": dict(settings),
-        "code": version_of_code,
-        "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
+        **made,
     }
     state, why = _look(folder, key, force=force)
     return Step(stage, name, folder, key, state, why, meta)
+
+
+@cache
+def made_here(code: tuple[str, ...]) -> Mapping[str, Any]:
+    """What makes an artefact in this process: the version of the ``code``, and those of the libraries."""
+    versions = {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES}
+    return {"code": code_version(code), "versions": versions}
 
 
 def waiting(stage: str, name: str, earlier: str) -> Step:

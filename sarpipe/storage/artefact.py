@@ -15,6 +15,7 @@ from sarpipe.errors import DamagedError, StorageError
 from sarpipe.storage.durable import fsync_path, fsync_tree, storage_errors
 from sarpipe.storage.key import digest_json, file_sha256
 from sarpipe.storage.lock import exclusive
+from sarpipe.storage.verified import known_sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -147,7 +148,7 @@ def open_verified(folder: Path) -> Artefact:
     for name, record in artefact.files.items():
         if not _is_regular(found[name]):
             raise DamagedError(f"{found[name]} is not a regular file", AGAIN)
-        if found[name].stat().st_size != record["bytes"] or file_sha256(found[name]) != record["sha256"]:
+        if found[name].stat().st_size != record["bytes"] or known_sha256(found[name]) != record["sha256"]:
             raise DamagedError(f"{found[name]} does not match its checksum", AGAIN)
     return artefact
 
