@@ -282,9 +282,9 @@ def test_sar_of_fewer_dates_is_sar_of_these_dates_alone(speckled: Places, dates:
 
 @pytest.mark.parametrize("dates", [1, 2, 3])
 def test_original_of_fewer_dates_is_numpy_s_statistics_of_them(
-    speckled: Places, reference_frames: Frames, reference_resize: Resize, dates: int
+    speckled: Places, reference_frames: Frames, reference_resize: Resize, way: str, dates: int
 ) -> None:
     place = speckled()[0][:dates]
-    assert_is_original(place, reference_frames, reference_resize)
+    assert_is_original(place, reference_frames, reference_resize, way)
     if dates == 1:
         assert not make_cube(place, OriginalRecipe()).cube[4:].any()
