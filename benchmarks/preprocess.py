@@ -19,7 +19,6 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 import argparse
 import json
 import platform
-import resource
 import shutil
 import sys
 import tempfile
@@ -45,6 +44,7 @@ from sarpipe.settings import Settings, resolve
 from sarpipe.simulate import simulate
 from sarpipe.ssl4eo import open_archive, read_store
 from sarpipe.stages.preprocess import make_store, plan_preprocess
+from sarpipe.stages.worker import work
 
 FULL_JOB = 398
 PLACES = 64
@@ -280,18 +280,20 @@ def _stage(settings: Settings, source: Path, n: int) -> tuple[float, int]:
         # What a worker imports at its first unit is paid once a run, not once a store.
         client.run(_import)
         start = time.perf_counter()
-        client.gather([client.submit(make_store, step, settings, pure=False) for step in steps])
+        client.gather([client.submit(work, step, settings, pure=False) for step in steps])
         took = time.perf_counter() - start
         peak = max(client.run(_peak_mb).values())
     return took, peak
 
 
 def _import() -> None:
-    import sarpipe.stages.preprocess  # noqa: F401
+    import sarpipe.stages.worker  # noqa: F401
 
 
 def _peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6
+    # Not getrusage, which counts what the parent held before this process was started.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) // 1000
 
 
 def _derive(result: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from sarpipe.preprocess.kernel import kernel
+
 
 class RowWriter:
     """Writes the file that ``np.save`` would write of all rows together.
@@ -33,7 +35,7 @@ class RowWriter:
         """Write one row, converted to the type of the file."""
         if row.shape != self._shape:
             raise ValueError(f"a row has shape {row.shape}, needs {self._shape}")
-        self._file.write(np.ascontiguousarray(row, self._dtype).data)
+        self._file.write(_converted(row, self._dtype).data)
         self._count += 1
 
     def __enter__(self) -> RowWriter:
@@ -56,3 +58,12 @@ class RowWriter:
             "shape": (self._count, *self._shape),
         }
         npy.write_array_header_1_0(self._file, header)
+
+
+def _converted(row: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    compiled = kernel()
+    if compiled is None or (row.dtype, dtype) != (np.float32, np.float16):
+        return np.ascontiguousarray(row, dtype)
+    out = np.empty(row.shape, dtype)
+    compiled.narrow(np.ascontiguousarray(row), out)
+    return out

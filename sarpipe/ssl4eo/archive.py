@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -68,15 +69,19 @@ class Archive:
 
     def _read_zip(self, name: str) -> bytes:
         try:
-            with zipfile.ZipFile(self.path) as bundle:
-                member = bundle.getinfo(name)
-                if _record(member) != self.records[name]:
-                    raise DataError(f"{self.path} was replaced while it was read", "Run it again")
-                # Never more than was declared: a few deflated bytes may stand for gigabytes.
-                with bundle.open(member) as file:
-                    return file.read(member.file_size + 1)
+            member = self._bundle.getinfo(name)
+            if _record(member) != self.records[name]:
+                raise DataError(f"{self.path} was replaced while it was read", "Run it again")
+            # Never more than was declared: a few deflated bytes may stand for gigabytes.
+            with self._bundle.open(member) as file:
+                return file.read(member.file_size + 1)
         except (KeyError, OSError, *ZIP_ERRORS) as error:
             raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
+
+    @cached_property
+    def _bundle(self) -> zipfile.ZipFile:
+        """The zip, whose directory is read once; it is closed with the archive."""
+        return zipfile.ZipFile(self.path)
 
     def _read_folder(self, name: str) -> bytes:
         try:
