@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,11 @@ def commit(folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None])
         temporary.mkdir()
         try:
             write(temporary)
-            artefact = Artefact(folder, meta, _records(temporary))
+            # The disk writes while the processor hashes. A failure of either ends both.
+            with ThreadPoolExecutor(1) as beside:
+                syncing = beside.submit(fsync_tree, temporary)
+                artefact = Artefact(folder, meta, _records(temporary))
+                syncing.result()
             _write_manifest(temporary, artefact)
             fsync_tree(temporary)
             _put_in_place(temporary, folder)
