@@ -62,7 +62,7 @@ class RowWriter:
 
 def _converted(row: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     compiled = kernel()
-    if compiled is None or (row.dtype, dtype) != (np.float32, np.float16):
+    if compiled is None or row.dtype != np.float32 or dtype != np.float16:
         return np.ascontiguousarray(row, dtype)
     out = np.empty(row.shape, dtype)
     compiled.narrow(np.ascontiguousarray(row), out)
