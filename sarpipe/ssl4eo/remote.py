@@ -280,12 +280,14 @@ def _grouped(stores: Mapping[RemotePath, Stat]) -> list[RemotePath | RemoteGroup
 
 
 def _holds_single_place(file: Stat) -> bool:
-    size = file.size if file.size is not None else _one_asked(file.path).size
+    known = file if file.size is not None else _one_asked(file.path)
     # A file as large as no place is not fetched to see that it is a store.
-    if size is None or size > MAX_MEMBER_BYTES:
+    if known.size is None or known.size > MAX_MEMBER_BYTES:
         return False
     with TemporaryDirectory(prefix="sarpipe-") as folder:
-        return holds_single_place(_fetched_store(file.path, Path(folder)))
+        copy = Path(folder, file.path.name)
+        _fetch_place(known, copy)
+        return holds_single_place(copy)
 
 
 def _is_store(found: Stat) -> bool:
