@@ -99,7 +99,7 @@ def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path 
                 cubes.append(made.cube)
                 frames.append(_all_dates(made.frames))
                 rows.append(_row(part, i, dates, made))
-    name = source.name if isinstance(source, Group) else store_name(source)
+    name = store_name(source)
     (folder / "unit.json").write_text(json.dumps({"store": name, "places": places, "unreadable": unreadable}) + "\n")
     pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), folder / "index.parquet")
     pq.write_table(pa.Table.from_pylist(rejected, schema=QUARANTINE), folder / "quarantine.parquet")

@@ -2,7 +2,7 @@
 
 from sarpipe.ssl4eo.archive import Archive, open_archive
 from sarpipe.ssl4eo.bundle import UnreadablePlace
-from sarpipe.ssl4eo.group import Group
+from sarpipe.ssl4eo.group import Group, RemoteGroup, Source
 from sarpipe.ssl4eo.name import store_name
 from sarpipe.ssl4eo.parts import open_source, read_parts
 from sarpipe.ssl4eo.source import find_stores
@@ -11,6 +11,8 @@ from sarpipe.ssl4eo.store import Store, read_store
 __all__ = [
     "Archive",
     "Group",
+    "RemoteGroup",
+    "Source",
     "Store",
     "UnreadablePlace",
     "find_stores",

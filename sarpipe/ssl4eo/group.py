@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from sarpipe.errors import DataError
 from sarpipe.ssl4eo.archive import open_archive
 from sarpipe.ssl4eo.bundle import SUFFIX, Bundle, Member
 from sarpipe.ssl4eo.store import is_single_place
+from sarpipe.storage import RemotePath, Stat
 
+PART = re.compile(r"part-\d+", re.ASCII)
+"""Folders that NeuCo-Bench cuts a folder of places into."""
 PLACES = 64
 """Files in a group: as many places as a store has."""
 _LOOKED_AT = 8
@@ -36,29 +41,70 @@ class Group:
         return str(self.folder)
 
 
-def group_places(stores: Iterable[Path]) -> list[Path | Group]:
-    """Put files of a single place together, 64 in the order of their names; leave stores as they are.
+@dataclass(frozen=True)
+class RemoteGroup:
+    """As a `Group`, of a folder at a URL.
 
-    A folder's ``.zarr.zip`` files are taken for single places if the first of them that can be read is one
-    (`sarpipe.ssl4eo.store.is_single_place`): one file is opened for each folder.
+    Attributes:
+        name: As `Group.name`.
+        folder: Where they lie.
+        files: What the server said of each, in the order of their names.
     """
-    by_folder: dict[Path, list[Path]] = defaultdict(list)
-    others: list[Path | Group] = []
-    for store in stores:
-        if store.name.endswith(SUFFIX) and store.is_file():
-            by_folder[store.parent].append(store)
-        else:
-            others.append(store)
-    single = {folder: files for folder, files in by_folder.items() if _are_single(sorted(files))}
-    others += [file for folder, files in by_folder.items() if folder not in single for file in files]
-    twice = {name for name, count in Counter(folder.name for folder in single).items() if count > 1}
-    return others + [
-        group
-        for folder, files in single.items()
-        for group in _groups(
-            folder, f"{folder.parent.name}-{folder.name}" if folder.name in twice else folder.name, files
-        )
+
+    name: str
+    folder: RemotePath
+    files: tuple[Stat, ...]
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+
+Source: TypeAlias = Path | Group | RemotePath | RemoteGroup
+"""What a unit is made from."""
+P = TypeVar("P", Path, RemotePath)
+
+
+def group_places(stores: Sequence[Path]) -> list[Path | Group]:
+    """Put files of a single place together (`name_groups`); leave stores as they are."""
+    files = [store for store in stores if store.name.endswith(SUFFIX) and store.is_file()]
+    groups = name_groups(files, holds_single_place)
+    grouped = {file for _, part in groups for file in part}
+    return [
+        *(store for store in stores if store not in grouped),
+        *(Group(name, part[0].parent, tuple(file.name for file in part)) for name, part in groups),
     ]
+
+
+def name_groups(files: Iterable[P], is_single: Callable[[P], bool]) -> list[tuple[str, list[P]]]:
+    """The groups of files of a single place, with their names: 64 of a folder in the order of their names.
+
+    A folder's files are taken for single places if the first of them that can be read is one: one file is opened for
+    each folder.
+
+    Args:
+        files: ``.zarr.zip`` files, of any number of folders.
+        is_single: As `holds_single_place`; a `DataError` if the file cannot be read.
+    """
+    by_folder: dict[P, list[P]] = defaultdict(list)
+    for file in sorted(files, key=lambda file: file.name):
+        by_folder[file.parent].append(file)
+    single = {folder: files for folder, files in by_folder.items() if _are_single(files, is_single)}
+    twice = {name for name, count in Counter(folder.name for folder in single).items() if count > 1}
+    groups = []
+    for folder, members in single.items():
+        label = f"{folder.parent.name}-{folder.name}" if folder.name in twice else folder.name
+        parts = [members[start : start + PLACES] for start in range(0, len(members), PLACES)]
+        groups += [(f"{label}-{number:06d}", part) for number, part in enumerate(parts, 1)]
+    return groups
+
+
+def holds_single_place(path: Path) -> bool:
+    """Whether a ``.zarr.zip`` is no store but a single place (`sarpipe.ssl4eo.store.is_single_place`).
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    return is_single_place(open_archive(path))
 
 
 def open_group(group: Group) -> Bundle:
@@ -80,16 +126,10 @@ def open_group(group: Group) -> Bundle:
     return Bundle(group.name, tuple(members), named_by_file=True)
 
 
-def _are_single(files: Sequence[Path]) -> bool:
-    for path in files[:_LOOKED_AT]:
+def _are_single(files: Sequence[P], is_single: Callable[[P], bool]) -> bool:
+    for file in files[:_LOOKED_AT]:
         try:
-            return is_single_place(open_archive(path))
+            return is_single(file)
         except DataError:
             continue
     return False
-
-
-def _groups(folder: Path, label: str, files: list[Path]) -> list[Group]:
-    names = sorted(path.name for path in files)
-    parts = [names[start : start + PLACES] for start in range(0, len(names), PLACES)]
-    return [Group(f"{label}-{number:06d}", folder, tuple(part)) for number, part in enumerate(parts, 1)]

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sarpipe.errors import UsageError
-from sarpipe.ssl4eo.group import Group, group_places
-from sarpipe.ssl4eo.name import store_name
+from sarpipe.ssl4eo.group import PART, Group, Source, group_places
+from sarpipe.ssl4eo.name import check_names, in_order
 from sarpipe.ssl4eo.remote import find_remote
-from sarpipe.storage import RemotePath
 from sarpipe.storage.remote import is_url, local_path
 
-_PART = re.compile(r"part-\d+", re.ASCII)
-"""Folders that NeuCo-Bench cuts a folder of places into."""
 
-
-def find_stores(source: str | Path) -> Sequence[Path | Group | RemotePath]:
+def find_stores(source: str | Path) -> Sequence[Source]:
     """The stores that ``source`` names, in the order of their names.
 
     Absolute paths, groups of files of a place, or what lies at a URL.
@@ -55,7 +50,7 @@ def find_stores(source: str | Path) -> Sequence[Path | Group | RemotePath]:
         raise UsageError(f"{path} does not exist", "Give a folder of stores, one store, a glob or a split list")
     if not stores:
         raise UsageError(where, _hint(path))
-    return _unique(sorted((Path(os.path.abspath(store)) for store in stores), key=_order))
+    return _unique(in_order(Path(os.path.abspath(store)) for store in stores))
 
 
 def _children(folder: Path) -> list[Path]:
@@ -63,15 +58,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _of_part(folder: Path) -> list[Path]:
-    return _children(folder) if _PART.fullmatch(folder.name) and folder.is_dir() else []
-
-
-def _name(store: Path | Group) -> str:
-    return store.name if isinstance(store, Group) else store_name(store)
-
-
-def _order(store: Path | Group) -> tuple[str, str]:
-    return _name(store), str(store)
+    return _children(folder) if PART.fullmatch(folder.name) and folder.is_dir() else []
 
 
 def _is_store(path: Path) -> bool:
@@ -112,10 +99,6 @@ def _hint(path: Path) -> str:
 def _unique(paths: list[Path]) -> list[Path | Group]:
     """Each store once, by the first of its names: a link keeps the name that it gives, and two links are one store."""
     by_real = {os.path.realpath(path): path for path in reversed(paths)}
-    stores = sorted(group_places(sorted(by_real.values(), key=_order)), key=_order)
-    by_name: dict[str, Path | Group] = {}
-    for store in stores:
-        other = by_name.setdefault(_name(store), store)
-        if other != store:
-            raise UsageError(f"{other} and {store} have one name", "Keep one of them, or name it in a glob")
+    stores = in_order(group_places(list(by_real.values())))
+    check_names(stores)
     return stores

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
-from sarpipe.ssl4eo import Group
+from sarpipe.ssl4eo import Source
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
 from sarpipe.stages.cubes_parquet import parquet_folder
 from sarpipe.stages.embed import plan_embed
@@ -18,7 +18,7 @@ from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receip
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
-from sarpipe.storage import Artefact, RemotePath, address, inspect, open_verified, synced
+from sarpipe.storage import Artefact, address, inspect, open_verified, synced
 
 STAGES = ("preprocess", "train", "embed", "evaluate", "report")
 _PLANS: dict[str, Callable[..., Step]] = {
@@ -206,7 +206,7 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     return outputs
 
 
-def _without_folder(reason: str, store: Path | Group | RemotePath | None) -> str:
+def _without_folder(reason: str, store: Source | None) -> str:
     """A reason by the store's own name: where a store lies is no property of what is made from it."""
     return reason.replace(str(store), store.name) if store is not None else reason
 

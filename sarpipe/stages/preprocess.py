@@ -16,9 +16,18 @@ from sarpipe.errors import DataError
 from sarpipe.preprocess.kernel import way
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
-from sarpipe.ssl4eo import Archive, Group, UnreadablePlace, find_stores, open_source, store_name
+from sarpipe.ssl4eo import Archive, RemoteGroup, Source, UnreadablePlace, find_stores, open_source, store_name
 from sarpipe.ssl4eo.bundle import Bundle, shown_id
-from sarpipe.ssl4eo.remote import REQUESTS, RemoteArchive, local_copy, open_remote, truth_of, truth_sha256
+from sarpipe.ssl4eo.remote import (
+    REQUESTS,
+    RemoteArchive,
+    has_checksums,
+    local_copy,
+    look_again,
+    open_remote,
+    truth_of,
+    truth_sha256,
+)
 from sarpipe.stages.cubes_parquet import with_parquet
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
 from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
@@ -53,7 +62,7 @@ def plan_preprocess(
     """
     stores = find_stores(source)
     # Where they are remote, or what is made of them is, a plan waits more than it works.
-    waits = settings.data_url is not None or any(isinstance(store, RemotePath) for store in stores)
+    waits = settings.data_url is not None or any(isinstance(store, RemotePath | RemoteGroup) for store in stores)
     with ThreadPoolExecutor(REQUESTS if waits else LOOKS) as looking:
         look = partial(_plan_store, settings, force=force, remember=remember)
         steps = list(looking.map(look, stores))
@@ -67,7 +76,7 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         DataError: The store cannot be used, or is not the one that was planned for.
     """
     started = time.monotonic()
-    settings, source = settings.here(), _source(step)
+    settings, source = settings.here(), look_again(_source(step))
     planned = _plan_store(settings, source, force=False, remember=True)
     if planned.state == "refused":
         raise DataError(planned.why)
@@ -77,7 +86,9 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
     def write(folder: Path) -> None:
         with local_copy(source) as path:
             write_unit(folder, path, settings.recipe, ledger(settings))
-            if _inputs(_opened(settings, path, remember=True), path) != step.meta["inputs"]:
+            # Its own checksums say what was read. Without them only the server can say that nothing has changed.
+            now = path if has_checksums(source) else look_again(source)
+            if _inputs(_opened(settings, now, remember=True), path) != step.meta["inputs"]:
                 raise DataError(f"{source} has changed while it was read", "Run it again")
 
     # In the folder that it has on this machine.
@@ -92,8 +103,8 @@ def unit_receipt(step: Step) -> StoreReceipt:
     return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
-def _plan_store(settings: Settings, source: Path | Group | RemotePath, *, force: bool, remember: bool) -> Step:
-    name = source.name if isinstance(source, Group) else store_name(source)
+def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bool) -> Step:
+    name = store_name(source)
     try:
         opened = _opened(settings, source, remember=remember)
         inputs = _inputs(opened, source)
@@ -143,15 +154,13 @@ def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) 
     }
 
 
-def _opened(
-    settings: Settings, source: Path | Group | RemotePath, *, remember: bool
-) -> Archive | Bundle | RemoteArchive:
-    if isinstance(source, RemotePath):
+def _opened(settings: Settings, source: Source, *, remember: bool) -> Archive | Bundle | RemoteArchive:
+    if isinstance(source, RemotePath | RemoteGroup):
         return open_remote(source)
     return open_source(source, ledger(settings), remember=remember)
 
 
-def _inputs(opened: Archive | Bundle | RemoteArchive, source: Path | Group | RemotePath) -> dict[str, Any]:
+def _inputs(opened: Archive | Bundle | RemoteArchive, source: Source) -> dict[str, Any]:
     """What a unit is made from: the same for a store and its copy elsewhere."""
     return {
         "store": opened.fingerprint,
@@ -161,14 +170,14 @@ def _inputs(opened: Archive | Bundle | RemoteArchive, source: Path | Group | Rem
     }
 
 
-def _truth_sha256(source: Path | Group | RemotePath) -> str | None:
-    if isinstance(source, RemotePath):
+def _truth_sha256(source: Source) -> str | None:
+    if isinstance(source, RemotePath | RemoteGroup):
         return truth_sha256(truth_of(source))
     truth = truth_path(source)
     return file_sha256(truth) if truth.exists() else None
 
 
-def _source(step: Step) -> Path | Group | RemotePath:
+def _source(step: Step) -> Source:
     if step.source is None:
         raise ValueError(f"step {step.name} has no store")
     return step.source

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
-from sarpipe.ssl4eo import Group
-from sarpipe.storage import Artefact, RemotePath, code_version, digest_json, ensure, inspect, synced
+from sarpipe.ssl4eo import Source
+from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, synced
 
 State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
@@ -44,7 +44,7 @@ class Step:
     state: State
     why: str
     meta: Mapping[str, Any]
-    source: Path | Group | RemotePath | None = None
+    source: Source | None = None
 
     @property
     def done(self) -> bool:
@@ -113,12 +113,12 @@ def waiting(stage: str, name: str, earlier: str) -> Step:
     return Step(stage, name, None, "", "waits", f"depends on what {earlier} makes", {})
 
 
-def refused(stage: str, name: str, why: str, source: Path | Group | RemotePath) -> Step:
+def refused(stage: str, name: str, why: str, source: Source) -> Step:
     """A step whose store cannot be used."""
     return Step(stage, name, None, "", "refused", why, {}, source)
 
 
-def made_from(step: Step, source: Path | Group | RemotePath) -> Step:
+def made_from(step: Step, source: Source) -> Step:
     """The step with its raw store."""
     return replace(step, source=source)
 

@@ -3,11 +3,12 @@
 from sarpipe.storage.artefact import Artefact, commit, inspect, open_verified
 from sarpipe.storage.key import code_version, digest_json, file_sha256
 from sarpipe.storage.mirror import address, ensure, fetched, link, mount, read_small, synced, write_small
-from sarpipe.storage.remote import RemotePath, is_url, local_path, remote_path
+from sarpipe.storage.remote import RemotePath, Stat, is_url, local_path, remote_path
 
 __all__ = [
     "Artefact",
     "RemotePath",
+    "Stat",
     "address",
     "code_version",
     "commit",

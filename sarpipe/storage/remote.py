@@ -12,7 +12,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,8 @@ MAX_LISTED = 1_000_000
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 _READ_ONLY = ("http", "https")
 _BUCKETS = ("s3", "s3a", "gs", "gcs")
+_TAGS = ("md5Hash", "crc32c", "ETag", "etag")
+"""Where fsspec gives what tells versions of a file apart. Times do not: two versions may be of one second."""
 _SECRET = re.compile(r"(?<=://)[^/@\s]*@")
 _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _TRANSIENT_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout"}
@@ -106,6 +108,15 @@ class RemotePath:
         """A file beside it."""
         return self.parent / name
 
+    def stat(self) -> Stat:
+        """What the server says of the file or folder, in one request.
+
+        Raises:
+            FileNotFoundError: It is not there.
+            SarpipeError: It cannot be reached.
+        """
+        return _stat(self, self._try("looking it up", lambda fs, path: fs.info(path)))
+
     def size(self) -> int | None:
         """Bytes of the file; None where the server does not say.
 
@@ -113,15 +124,15 @@ class RemotePath:
             FileNotFoundError: It is not there, or is a folder.
             SarpipeError: It cannot be reached.
         """
-        info = self._try("looking it up", lambda fs, path: fs.info(path))
-        if info.get("type") == "directory":
+        stat = self.stat()
+        if stat.is_folder:
             raise FileNotFoundError(f"{self} is a folder")
-        return None if info.get("size") is None else int(info["size"])
+        return stat.size
 
     def exists(self) -> bool:
         """Whether there is a file or a folder."""
         try:
-            self._try("looking it up", lambda fs, path: fs.info(path))
+            self.stat()
         except FileNotFoundError:
             return False
         return True
@@ -197,30 +208,31 @@ class RemotePath:
 
         self._try("deleting", call)
 
-    def children(self) -> list[tuple[RemotePath, bool]]:
-        """What lies directly in this folder, in order, and whether it is a folder.
+    def children(self) -> list[Stat]:
+        """What lies directly in this folder, in order.
 
         Raises:
             FileNotFoundError: There is no such folder.
         """
         listed = self._try("listing", lambda fs, path: _listed(fs, path, fs.ls(path, detail=True)))
-        return [(self / name, kind == "directory") for name, kind, _ in listed if "/" not in name]
+        return [_stat(self / name, info) for name, info in listed if "/" not in name]
 
     def files(self) -> dict[str, int]:
         """Every file below it: its path from here, to its bytes. Empty where there is nothing."""
         try:
-            listed = self._try("listing", lambda fs, path: _listed(fs, path, list(fs.find(path, detail=True).values())))
+            listed = self._try("listing", lambda fs, path: _listed(fs, path, fs.find(path, detail=True).values()))
         except FileNotFoundError:
             return {}
-        found = {name: size for name, kind, size in listed if kind != "directory"}
-        for name in found:
-            _ = self / name
-        return found
+        found = {name: _stat(self / name, info) for name, info in listed}
+        return {name: stat.size or 0 for name, stat in found.items() if not stat.is_folder}
 
-    def glob(self) -> list[RemotePath]:
-        """The files that it matches as a pattern."""
-        found = self._try("listing", lambda fs, path: [fs.unstrip_protocol(match) for match in fs.glob(path)])
-        return [RemotePath(str(match)) for match in sorted(found)]
+    def glob(self) -> list[Stat]:
+        """What it matches as a pattern."""
+
+        def call(fs: Any, path: str) -> list[tuple[str, Mapping[str, Any]]]:
+            return [(str(fs.unstrip_protocol(name)), info) for name, info in fs.glob(path, detail=True).items()]
+
+        return [_stat(_checked(url), info) for url, info in sorted(self._try("listing", call), key=_first)]
 
     def _try(self, what: str, call: Callable[[Any, str], T]) -> T:
         for attempt in range(1, ATTEMPTS + 1):
@@ -245,6 +257,24 @@ class RemotePath:
     def _check(self, size: int, limit: int) -> None:
         if size > limit:
             raise RemoteError(f"{self} has more than the {limit:,} bytes that such a file may have")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a server says of a file or folder, without its bytes.
+
+    Attributes:
+        path: What it is said of.
+        is_folder: Whether it is a folder.
+        size: Bytes of the file; None where the server does not say.
+        tag: Another for other bytes at this URL: a checksum of the content, or the ETag; None where the server gives
+            neither.
+    """
+
+    path: RemotePath
+    is_folder: bool
+    size: int | None
+    tag: str | None
 
 
 def remote_path(url: str, *, writable: bool = False) -> RemotePath:
@@ -342,8 +372,35 @@ def _capped(check: Callable[[int], None]) -> Any:
     return Callback(hooks={"cap": lambda _size, value, **_: check(value)})
 
 
-def _listed(fs: Any, root: str, entries: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """Path from the root, kind and bytes of what was listed, but for the root itself."""
+def _checked(url: str) -> RemotePath:
+    """A URL that a server has listed."""
+    protocol, _, rest = url.partition("://")
+    root, _, below = rest.rstrip("/").partition("/")
+    top = RemotePath(f"{protocol}://{root}")
+    return top / below if below else top
+
+
+def _stat(path: RemotePath, info: Mapping[str, Any]) -> Stat:
+    size = info.get("size")
+    return Stat(path, info.get("type") == "directory", None if size is None else int(size), _tag(info))
+
+
+def _tag(info: Mapping[str, Any]) -> str | None:
+    for name in _TAGS:
+        value = str(info.get(name) or "").strip('"')
+        # A weak one may stay when bytes change that do not change what they mean.
+        if value and not value.startswith("W/"):
+            return f"{name.lower()}:{value}"
+    return None
+
+
+def _first(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+def _listed(fs: Any, root: str, entries: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Path from the root of what was listed, but for the root itself, and what was said of it."""
+    entries = list(entries)
     if len(entries) > MAX_LISTED:
         raise RemoteError(f"{root} lists {len(entries):,} files: more than any folder of ours")
     prefix = fs._strip_protocol(root).rstrip("/") + "/"
@@ -352,8 +409,8 @@ def _listed(fs: Any, root: str, entries: list[dict[str, Any]]) -> list[tuple[str
         name = str(entry["name"]).rstrip("/")
         # What lies elsewhere (a web page links to many things) is not ours; nor is the folder itself.
         if name.startswith(prefix):
-            listed.append((name.removeprefix(prefix), str(entry["type"]), int(entry.get("size") or 0)))
-    return sorted(listed)
+            listed.append((name.removeprefix(prefix), entry))
+    return sorted(listed, key=_first)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

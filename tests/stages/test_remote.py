@@ -1,6 +1,7 @@
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from distributed import Client
 from sarpipe.errors import SarpipeError
 from sarpipe.flows.cli import main
 from sarpipe.settings import Settings, resolve
+from sarpipe.simulate.place import SimulatedPlace
+from sarpipe.ssl4eo import RemoteGroup
 from sarpipe.stages import straight
 from sarpipe.stages.chain import summarise
 from sarpipe.stages.preprocess import make_store, plan_preprocess
@@ -202,3 +205,123 @@ def test_checksums_of_unpacked_stores_are_kept_at_the_url(machine: Any, bucket: 
     chunk.write_bytes(chunk.read_bytes() + b" ")
     (step,) = plan_preprocess(machine("two", f"{bucket}/output"), tmp_path / "stores")
     assert (step.state, "when the store was first seen" in step.why) == ("refused", True)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where copies are kept while they are read."""
+    path = tmp_path / "temporary"
+    path.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    return path
+
+
+@pytest.fixture
+def other_layouts(
+    tmp_path: Path,
+    simulated_places: list[SimulatedPlace],
+    write_place: Callable[..., bytes],
+    write_tar: Callable[[Path, Mapping[str, bytes]], Path],
+) -> Path:
+    """A folder with a tar of two places and a folder of three single ones, of which one is damaged."""
+    folder = tmp_path / "stores"
+    (folder / "s1").mkdir(parents=True)
+    write_tar(
+        folder / "shard.tar", {f"k{i}.zarr.zip": write_place(place) for i, place in enumerate(simulated_places[:2])}
+    )
+    for i, place in enumerate(simulated_places[2:]):
+        data = write_place(place, neuco=True)
+        (folder / f"s1/{i}.zarr.zip").write_bytes(data if i != 1 else data[:9000])
+    return folder
+
+
+@pytest.fixture
+def there(bucket: str, other_layouts: Path) -> RemotePath:
+    """The same in a bucket."""
+    folder = remote_path(f"{bucket}/stores")
+    for file in other_layouts.rglob("*.*"):
+        (folder / file.relative_to(other_layouts).as_posix()).put(file)
+    return folder
+
+
+def made(settings: Settings, source: object) -> dict[str, Any]:
+    (step,) = plan_preprocess(settings, str(source))
+    return {**make_store(step, settings)}
+
+
+def test_units_of_tars_and_groups_are_those_of_the_local_ones(
+    there: RemotePath, other_layouts: Path, tmp_path: Path, s3: Any, temporary: Path
+) -> None:
+    local, remote = resolve(data=tmp_path / "local"), resolve(data=tmp_path / "remote")
+    # For the tar: to find it, plan it, see it unchanged before and after, its size and itself. For the group: to list
+    # it and look into a file, list it before and after, fetch three files. And three times the truth.
+    for name, requests, planned in (("shard.tar", 6 + 3, 3), ("s1", 2 + 2 + 3 + 3, 3)):
+        here = made(local, other_layouts / name)
+        s3.fail()
+        unit = made(remote, there / name)
+        assert len(s3.requests) == requests
+        assert s3.count(r"^GET .*shard\.tar") == (name == "shard.tar")
+        assert (unit["computed"], unit["places"], unit["quarantined"]) == (True, here["places"], here["quarantined"])
+        files = sorted(path.name for path in Path(here["folder"]).iterdir() if path.name != "manifest.json")
+        assert {"cubes.npy", "frames.npy", "index.parquet", "quarantine.parquet"} <= set(files)
+        for file in files:
+            assert (Path(here["folder"]) / file).read_bytes() == (Path(unit["folder"]) / file).read_bytes()
+        # Their fingerprints differ.
+        assert Path(unit["folder"]).name != Path(here["folder"]).name
+        s3.fail()
+        (step,) = plan_preprocess(remote, str(there / name))
+        assert (step.state, len(s3.requests)) == ("done", planned)
+        assert not made(remote, there / name)["computed"]
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("name", ["shard.tar", "s1"])
+def test_a_replaced_tar_or_file_of_a_group_is_noticed(
+    there: RemotePath, tmp_path: Path, temporary: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    settings = resolve(data=tmp_path / "data")
+    replaced = there / ("shard.tar" if name == "shard.tar" else "s1/2.zarr.zip")
+    data = bytearray(replaced.read(10**9))
+
+    def replace() -> None:
+        # Of the same size; among the pixels.
+        data[len(data) // 2] ^= 1
+        replaced.write(bytes(data))
+
+    (step,) = plan_preprocess(settings, str(there / name))
+    replace()
+    with pytest.raises(SarpipeError, match="has changed since this run was planned"):
+        make_store(step, settings)
+
+    fetch = RemotePath.fetch
+
+    def replaced_after(path: RemotePath, *arguments: Any) -> None:
+        fetch(path, *arguments)
+        if path == replaced:
+            replace()
+
+    (step,) = plan_preprocess(settings, str(there / name))
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePath, "fetch", replaced_after)
+        with pytest.raises(SarpipeError, match="has changed while it was read"):
+            make_store(step, settings)
+    assert not list(settings.data.rglob("cubes.npy"))
+    assert not list(temporary.iterdir())
+    assert made(settings, there / name)["computed"]
+
+
+def test_tars_and_groups_at_a_url_are_run_and_reused_and_a_cut_tar_is_refused(
+    machine: Any, there: RemotePath, bucket: str, other_layouts: Path
+) -> None:
+    settings = machine("one", f"{bucket}/out")
+    (there / "cut.tar").write((other_layouts / "shard.tar").read_bytes()[:-20_000])
+    done = straight.preprocess(settings, str(there), quiet)
+    assert [unit["computed"] for unit in done["units"]] == [True]
+    assert list(done["refused"]) == ["cut"]
+    assert done["refused"]["cut"].startswith("cut.tar is not a whole tar file")
+    assert [unit["computed"] for unit in straight.preprocess(settings, str(there), quiet)["units"]] == [False]
+    done = straight.preprocess(settings, str(there / "s1"), quiet)
+    assert [(unit["computed"], unit["places"], unit["quarantined"]) for unit in done["units"]] == [(True, 2, 1)]
+    (step,) = plan_preprocess(machine("two", f"{bucket}/out"), str(there / "s1"))
+    assert isinstance(step.source, RemoteGroup)
+    assert step.done

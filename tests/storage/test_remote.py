@@ -1,3 +1,4 @@
+import http.client
 import random
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarpipe.errors import RemoteError, SarpipeError, UsageError
-from sarpipe.storage.remote import ATTEMPTS, RemotePath, check_bucket, is_url, local_path, remote_path
+from sarpipe.storage.remote import ATTEMPTS, RemotePath, Stat, _tag, check_bucket, is_url, local_path, remote_path
 
 CONTENT = random.Random(1).randbytes(300_000)
 
@@ -29,12 +30,47 @@ def test_what_is_written_is_read_listed_and_removed(stored: RemotePath, tmp_path
     assert stored.read(len(CONTENT)) == CONTENT
     assert stored.read_range(100, 200) == CONTENT[100:200]
     assert folder.files() == {"file.bin": len(CONTENT), "below/other": 5}
-    assert folder.children() == [(folder / "below", True), (stored, False)]
-    assert remote_path(f"{folder}/*.bin").glob() == [stored]
+    below, file = folder.children()
+    assert (below.path, below.is_folder) == (folder / "below", True)
+    assert (file.path, file.is_folder, file.size) == (stored, False, len(CONTENT))
+    assert remote_path(f"{folder}/*.bin").glob() == [file] == [stored.stat()]
     assert [place.exists() for place in (stored, folder, folder / "nothing")] == [True, True, False]
     stored.remove()
     stored.remove()
     assert folder.files() == {"below/other": 5}
+
+
+def test_another_content_has_another_tag_and_the_same_has_the_same(stored: RemotePath) -> None:
+    first = stored.stat()
+    assert first.tag is not None
+    stored.write(CONTENT[::-1])
+    second = stored.stat()
+    assert (second.size, second.tag != first.tag) == (first.size, True)
+    stored.write(CONTENT)
+    assert stored.stat() == first
+
+
+@pytest.mark.parametrize(
+    ("said", "tag"),
+    [
+        ({"ETag": '"abc"'}, "etag:abc"),
+        ({"etag": "abc", "md5Hash": "m==", "crc32c": "c"}, "md5hash:m=="),
+        ({"etag": "abc", "crc32c": "c"}, "crc32c:c"),
+        ({"ETag": 'W/"abc"'}, None),
+        ({"ETag": '""', "LastModified": "2026-01-01", "Last-Modified": "now", "mtime": 1.0}, None),
+    ],
+)
+def test_a_tag_is_a_checksum_or_a_strong_etag_and_never_a_time(said: dict[str, object], tag: str | None) -> None:
+    assert _tag(said) == tag
+
+
+def test_a_match_that_leads_elsewhere_is_not_followed(stored: RemotePath, s3) -> None:
+    connection = http.client.HTTPConnection(s3.address)
+    connection.request("PUT", stored.parent.url.replace("s3:/", "") + "/%2E%2E/x.zarr.zip", b"x")
+    assert connection.getresponse().status == 200
+    connection.close()
+    with pytest.raises(RemoteError, match="no name of a file below it"):
+        remote_path(f"{stored.parent}/*/*.zarr.zip").glob()
 
 
 @pytest.mark.parametrize("failure", ["503", "500", "429", "reset", "cut"])
@@ -116,7 +152,7 @@ def test_a_web_server_is_read_even_where_it_knows_no_ranges(web_server: str, tmp
 
     assert path.size() == len(CONTENT)
     assert path.read_range(1000, 2000) == CONTENT[1000:2000]
-    assert remote_path(web_server).children() == [(path, False)]
+    assert remote_path(web_server).children() == [Stat(path, is_folder=False, size=None, tag=None)]
     path.fetch(tmp_path / "copy", path.size(), len(CONTENT))
     assert (tmp_path / "copy").read_bytes() == CONTENT
     with pytest.raises(FileNotFoundError):
