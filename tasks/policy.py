@@ -61,7 +61,7 @@ def prepared(task: Task[..., Any], step: Step) -> Task[..., Any]:
 
 @cache
 def _refreshing(task: Task[..., Any]) -> Task[..., Any]:
-    # Once a task and not once a step: Prefect prepares each task object that it has not seen, for some ten milliseconds.
+    # Once a task and not once a step: a task object that Prefect has not seen costs it some ten milliseconds.
     return task.with_options(refresh_cache=True)
 
 

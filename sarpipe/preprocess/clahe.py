@@ -20,8 +20,8 @@ def clahe(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint
     """CLAHE with clip limit 2 and 8 x 8 tiles: ``(H, W)`` grey levels to the same.
 
     Where all pixels are valid this is ``cv2.createCLAHE(2.0, (8, 8))``. Otherwise the histograms count valid
-    pixels alone and a tile without any takes no part; with a mask that is all true that gives cv2's result to
-    the bit.
+    pixels alone, scaled to the size of the tile, so that the contrast limit means the same however many are
+    missing; a tile without any takes no part. With a mask that is all true that gives cv2's result to the bit.
 
     Args:
         image: Grey levels; any where not valid. H and W are multiples of 8.
@@ -50,14 +50,17 @@ def _tables(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray
             tile = np.s_[row * height : (row + 1) * height, column * width : (column + 1) * width]
             levels = image[tile][valid[tile]]
             if levels.size:
-                tables[row, column] = _table(np.bincount(levels, minlength=_LEVELS))
+                tables[row, column] = _table(np.bincount(levels, minlength=_LEVELS), height * width)
                 present[row, column] = True
     return tables, present
 
 
-def _table(histogram: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Cumulative distribution of a clipped histogram, as cv2 computes it: what is cut off goes to all levels."""
-    count = int(histogram.sum())
+def _table(histogram: NDArray[np.intp], count: int) -> NDArray[np.float32]:
+    """Cumulative distribution of a clipped histogram, as cv2 computes it: what is cut off goes to all levels.
+
+    The histogram is first scaled to ``count`` pixels.
+    """
+    histogram = np.diff(np.cumsum(histogram) * count // histogram.sum(), prepend=0)
     limit = max(1, int(CLIP_LIMIT * count / _LEVELS))
     excess = int(np.maximum(histogram - limit, 0).sum())
     clipped = np.minimum(histogram, limit) + excess // _LEVELS

@@ -344,6 +344,16 @@ static void bilateral_wide(const float *padded, float *out, float *work, Py_ssiz
 #define TILES 8
 #define LEVELS 256
 
+/* A histogram of `known` pixels, scaled to `count`. */
+static void scale_histogram(int32_t *histogram, int32_t known, int32_t count) {
+    int64_t seen = 0, scaled = 0;
+    for (int i = 0; i < LEVELS; i++) {
+        seen += histogram[i];
+        histogram[i] = (int32_t)(seen * count / known - scaled);
+        scaled += histogram[i];
+    }
+}
+
 /* The cumulative distribution of a clipped histogram; what is cut off goes to all levels. As OpenCV does it. */
 static void clahe_table(const int32_t *histogram, int32_t count, float clip_limit, uint8_t *table) {
     int32_t limit = (int32_t)((double)clip_limit * count / LEVELS);
@@ -388,7 +398,10 @@ static void clahe_tables(const uint8_t *image, const uint8_t *valid, Py_ssize_t 
             }
             for (int i = 0; i < LEVELS; i++) partial[0][i] += partial[1][i] + partial[2][i] + partial[3][i];
             present[ty][tx] = count > 0;
-            if (count) clahe_table(partial[0], count, clip_limit, tables[ty][tx]);
+            if (!count) continue;
+            /* So that the limit is as many times the average however many pixels are missing. */
+            if (count < rows * columns) scale_histogram(partial[0], count, (int32_t)(rows * columns));
+            clahe_table(partial[0], (int32_t)(rows * columns), clip_limit, tables[ty][tx]);
         }
 }
 
@@ -607,7 +620,17 @@ static void resample_image(const float *image, float *out, float *work, Py_ssize
     transpose(turned, out, across.size, down.size);
 }
 
-/* Where an image has NaN, the weighted mean of what is finite; NaN where that holds less than half of the weight. */
+/* The weight of all pixels below a new one: 1 but for its last bits, which come out as those of the sum over an image. */
+static float whole_weight(const float *down, Py_ssize_t taps_down, const float *across, Py_ssize_t taps_across) {
+    float column = down[0], sum;
+    for (Py_ssize_t tap = 1; tap < taps_down; tap++) column += down[tap];
+    sum = column * across[0];
+    for (Py_ssize_t tap = 1; tap < taps_across; tap++) sum = __builtin_fmaf(column, across[tap], sum);
+    return sum;
+}
+
+/* Where an image has NaN, the weighted mean of what is finite; NaN where that holds less than half of the weight. Where
+ * nothing is missing, the sum stays as it is: a hole does not change the last bits of what it does not touch. */
 static void resample_some(const float *image, float *out, float *work, Py_ssize_t height, Py_ssize_t width, Axis down,
                           Axis across) {
     float *values = work, *known = values + height * width, *weight = known + height * width;
@@ -619,8 +642,11 @@ static void resample_some(const float *image, float *out, float *work, Py_ssize_
     }
     resample_image(values, out, rest, width, down, across);
     resample_image(known, weight, rest, width, down, across);
-    for (Py_ssize_t i = 0; i < down.size * across.size; i++)
-        out[i] = weight[i] >= 0.5f ? out[i] / (weight[i] > 1e-6f ? weight[i] : 1e-6f) : NAN;
+    for (Py_ssize_t y = 0, i = 0; y < down.size; y++)
+        for (Py_ssize_t x = 0; x < across.size; x++, i++) {
+            float whole = whole_weight(down.weights + y * down.taps, down.taps, across.weights + x * across.taps, across.taps);
+            out[i] = weight[i] >= 0.5f ? out[i] / (weight[i] / whole) : NAN;
+        }
 }
 
 static int all_finite(const float *image, Py_ssize_t n) {

@@ -37,7 +37,8 @@ def resample(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Resample the last two axes to ``size x size``: ``(..., H, W) -> (..., size, size)``.
 
     Without NaN this equals skimage's anti-aliased resize. With NaN each new pixel is the weighted mean of the
-    valid pixels below it, and NaN where they hold less than half of its weight.
+    valid pixels below it, and NaN where they hold less than half of its weight. A pixel that is missing changes
+    no bit of a new pixel that gives it no weight.
     """
     compiled = kernel()
     if compiled is not None and fits(images) and size % 8 == 0:
@@ -52,7 +53,14 @@ def resample(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         return _weighted(images, size)
     weight = _weighted(valid.astype(np.float32), size)
     total = _weighted(np.where(valid, images, 0).astype(np.float32), size)
-    return np.where(weight >= 0.5, total / np.maximum(weight, np.float32(1e-6)), np.nan).astype(np.float32)
+    # As a share of the whole weight, 1 but for its last bits: where nothing is missing, the sum stays as it is.
+    share = np.maximum(weight, np.float32(1e-6)) / _whole_weight(*images.shape[-2:], size)
+    return np.where(weight >= 0.5, total / share, np.nan).astype(np.float32)
+
+
+@cache
+def _whole_weight(height: int, width: int, size: int) -> NDArray[np.float32]:
+    return _weighted(np.ones((height, width), np.float32), size)
 
 
 @cache

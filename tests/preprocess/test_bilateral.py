@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from sarpipe.preprocess.bilateral import bilateral, speckle_std_db
 
@@ -81,11 +82,59 @@ def test_what_is_stored_at_pixels_without_data_changes_nothing(seed: int, share:
 
 
 @settings(deadline=None)
-@given(st.floats(-50, 20, width=32))
-def test_a_constant_image_stays_as_it_is(level: float) -> None:
+@given(st.floats(-50, 20, width=32), st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_a_constant_image_stays_as_it_is(level: float, seed: int, share: float) -> None:
     image = np.full((16, 24), level, np.float32)
+    valid = np.random.default_rng(seed).random(image.shape) < share
 
+    np.testing.assert_array_equal(bilateral(image, valid, **SAR), np.where(valid, image, np.nan))
     np.testing.assert_array_equal(bilateral(image, np.ones(image.shape, bool), **SAR), image)
+
+
+def discs_around(missing: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    steps = np.arange(-radius, radius + 1)
+    disc = steps[:, None] ** 2 + steps[None, :] ** 2 <= radius**2
+    # Mirrored pixels count where the mirror puts them, which is never nearer than the pixel itself.
+    return binary_dilation(missing, disc)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shares=st.tuples(st.floats(0, 1), st.floats(0.8, 1)),
+    diameter=st.sampled_from([3, 5, 7, 9, 11]),
+)
+def test_a_hole_changes_no_bit_beyond_the_discs_around_its_pixels(
+    seed: int, shares: tuple[float, float], diameter: int
+) -> None:
+    random = np.random.default_rng(seed)
+    image = random.normal(-12, 5, (32, 40)).astype(np.float32)
+    valid, kept = (random.random(image.shape) <= share for share in shares)
+    settings = {**SAR, "diameter": diameter}
+    before, after = bilateral(image, valid, **settings), bilateral(image, valid & kept, **settings)
+
+    far = ~discs_around(valid & ~kept, diameter // 2)
+    np.testing.assert_array_equal(after[far], before[far])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    edges=st.tuples(*[st.integers(0, 6)] * 4),
+    corner=st.sampled_from([(0, 0), (0, -1), (-1, 0), (-1, -1)]),
+)
+def test_holes_at_borders_are_mirrored_as_the_pixels_are(
+    seed: int, edges: tuple[int, int, int, int], corner: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(seed).normal(-12, 5, (16, 24)).astype(np.float32)
+    valid = np.ones(image.shape, bool)
+    top, bottom, left, right = edges
+    valid[:top], valid[16 - bottom :], valid[:, :left], valid[:, 24 - right :] = (False,) * 4
+    # One pixel in a corner: a mirror that shows a border pixel twice would weigh it double.
+    valid[corner] = not valid[corner]
+    expected = plain(np.where(valid, image, 0), valid, **SAR)
+
+    np.testing.assert_allclose(bilateral(np.where(valid, image, np.inf), valid, **SAR), expected, atol=1e-4)
 
 
 @settings(deadline=None)

@@ -69,11 +69,50 @@ def test_an_empty_half_takes_no_part() -> None:
     assert result[:, 116:132].mean() == pytest.approx(opencv(image)[:, 116:132].mean(), abs=3)
 
 
-def test_a_lone_pixel_is_the_brightest_of_its_tile() -> None:
-    valid = np.zeros((64, 64), bool)
-    valid[20, 41] = True
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.001, 0.999), level=st.integers(0, 255))
+def test_a_constant_image_with_holes_stays_constant(seed: int, share: float, level: int) -> None:
+    # However few pixels a tile has: their number must not change what the contrast limit means.
+    image = np.full((64, 128), level, np.uint8)
+    random = np.random.default_rng(seed)
+    valid = random.random(image.shape) < share
+    valid[random.integers(64), random.integers(128)] = True
+    whole = opencv(image)
+    assert whole.min() == whole.max()
 
-    assert clahe(np.full((64, 64), 9, np.uint8), valid)[20, 41] == 255
+    np.testing.assert_array_equal(clahe(image, valid), np.where(valid, whole, 0))
+
+
+def reach(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels that may change with these: those less than a tile from the middle of a tile that holds one of them."""
+    shape, touched = missing.shape, np.zeros(missing.shape, bool)
+    height, width = (size / 8 for size in shape)
+    for row, column in {(int(y // height), int(x // width)) for y, x in np.argwhere(missing)}:
+        rows = np.s_[int(max(0, np.ceil((row - 0.5) * height))) : int((row + 1.5) * height) + 1]
+        columns = np.s_[int(max(0, np.ceil((column - 0.5) * width))) : int((column + 1.5) * width) + 1]
+        touched[rows, columns] = True
+    return touched
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    share=st.floats(0.3, 1),
+    corner=st.tuples(st.integers(0, 71), st.integers(0, 135)),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 60)),
+)
+def test_a_hole_reaches_the_pixels_around_its_tiles_and_no_others(
+    seed: int, share: float, corner: tuple[int, int], size: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (72, 136), np.uint8)
+    valid = random.random(image.shape) < share
+    holed = valid.copy()
+    holed[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]] = False
+    before, after = clahe(image, valid), clahe(image, holed)
+
+    far = ~reach(valid & ~holed)
+    np.testing.assert_array_equal(after[far], before[far])
 
 
 def test_grey_levels_keep_their_order_in_a_tile() -> None:

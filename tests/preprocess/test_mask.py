@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from sarpipe.preprocess.mask import valid_pixels
 
@@ -31,3 +35,18 @@ def test_which_pixels_hold_data(vv: float, vh: float, expected: tuple[bool, bool
     assert valid.shape == db.shape
     assert tuple(valid[1, :, 3, 4]) == expected
     assert valid.sum() == valid.size - expected.count(False)
+
+
+FLOOR = np.float32(-60)
+AROUND = [FLOOR, np.nextafter(FLOOR, np.float32(0)), np.nextafter(FLOOR, np.float32(-99)), 0.0, -0.0, 1e-45, -1e-45]
+NASTY = st.sampled_from([*AROUND, np.nan, np.inf, -np.inf, 65504.0, -65504.0, -12.0, -19.0]) | st.floats(width=32)
+
+
+@settings(deadline=None)
+@given(arrays(np.float32, (2, 2, 5, 7), elements=NASTY))
+def test_a_pixel_holds_data_by_its_definition(db: NDArray[np.float32]) -> None:
+    valid = valid_pixels(db, float(FLOOR))
+
+    for date, band, y, x in np.ndindex(*db.shape):
+        value, other = (float(db[date, b, y, x]) for b in (band, 1 - band))
+        assert valid[date, band, y, x] == (np.isfinite(value) and value > -60 and not (value == 0 and other == 0))

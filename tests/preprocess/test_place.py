@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from sarpipe.channels import CHANNELS
 from sarpipe.preprocess.place import Cube, RejectedPlaceError, make_cube
 from sarpipe.preprocess.recipe import OriginalRecipe, Recipe, SarRecipe
+from sarpipe.preprocess.resample import resize_matrix
 from sarpipe.preprocess.temporal import statistics
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -147,6 +151,128 @@ def test_sar_does_not_care_how_missing_pixels_are_filled(speckled: Places) -> No
 
     for filler in (np.inf, -np.inf, -60.0, -99.0):
         assert_same(make_cube(with_hole(speckled()[0], filler), SarRecipe()), made)
+
+
+# The smallest places that a cube can be made of: tiles of 9 x 10 pixels, and as much overlap of everything as there is.
+SHAPE = (4, 2, 72, 80)
+FILLERS = np.array([np.nan, np.inf, -np.inf, -60.0, -60.03, -99.0, -65504.0], np.float16)
+SEEDS = st.integers(0, 2**32 - 1)
+properties = settings(deadline=None, max_examples=20)
+
+
+def small_place(seed: int) -> NDArray[np.float16]:
+    return np.random.default_rng(seed).normal(-12, 4, SHAPE).astype(np.float16)
+
+
+def some_missing(seed: int) -> NDArray[np.bool_]:
+    """Blobs, lines, single pixels and corners, other ones for each date and band."""
+    random = np.random.default_rng(seed)
+    missing = random.random(SHAPE) < random.choice([0, 0.01, 0.2])
+    for image in missing.reshape(-1, *SHAPE[-2:]):
+        y, x = random.integers(0, SHAPE[-2]), random.integers(0, SHAPE[-1])
+        image[y : y + random.integers(0, 30), x : x + random.integers(0, 30)] = True
+        image[:, : random.choice([0, 0, 1, 3])] = True
+        image[SHAPE[-2] - random.choice([0, 0, 1, 3]) :] = True
+    return missing
+
+
+@properties
+@given(SEEDS, SEEDS)
+def test_what_is_stored_where_data_are_missing_changes_no_bit(seed: int, other: int) -> None:
+    missing = some_missing(seed)
+    random = np.random.default_rng(other)
+    place = np.where(missing, np.float16(np.nan), small_place(seed))
+    filled = np.where(missing, random.choice(FILLERS, SHAPE), place)
+    # Zeros are a filler only in both bands at once.
+    both = missing.all(axis=1, keepdims=True) & (random.random((4, 1, 72, 80)) < 0.3)
+    filled = np.where(both, random.choice(np.array([0.0, -0.0], np.float16), SHAPE), filled)
+
+    assert_same(make_cube(filled, SarRecipe(min_valid=0.1)), make_cube(place, SarRecipe(min_valid=0.1)))
+
+
+def touched_by(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells of the four features that pixels ``[2, 72, 80]`` can reach: ``[4, 64, 64]``.
+
+    The bilateral filter carries a pixel 4 px far. CLAHE makes a table of each tile, which counts up to the middles of
+    the tiles around it. Sobel carries 1 px, resampling as far as its weights.
+    """
+    disc = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4
+    vv, vh = (binary_dilation(band, disc) for band in missing)
+    height, width = SHAPE[-2] // 8, SHAPE[-1] // 8
+    equalised = vv.copy()
+    for row, column in {(y // height, x // width) for y, x in np.argwhere(vv)}:
+        rows = np.s_[max(0, int((row - 0.5) * height)) : int((row + 1.5) * height) + 1]
+        columns = np.s_[max(0, int((column - 0.5) * width)) : int((column + 1.5) * width) + 1]
+        equalised[rows, columns] = True
+    edges = binary_dilation(equalised, np.ones((3, 3)))
+    down, across = ((resize_matrix(size, 64) != 0).astype(float) for size in SHAPE[-2:])
+    return np.stack([down @ feature @ across.T > 0 for feature in (vv, vh, equalised, edges)])
+
+
+@properties
+@given(
+    seed=SEEDS,
+    hole=st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 71), st.integers(0, 79)),
+    size=st.integers(1, 12),
+)
+def test_a_hole_changes_no_bit_out_of_its_reach(seed: int, hole: tuple[int, int, int, int], size: int) -> None:
+    missing = some_missing(seed)
+    place = np.where(missing, np.float16(np.nan), small_place(seed))
+    date, band, y, x = hole
+    holed = place.copy()
+    holed[date, band, y : y + size, x : x + size] = np.nan
+    before, after = (make_cube(one, SarRecipe(min_valid=0.1)) for one in (place, holed))
+    reached = np.zeros((4, 4, 64, 64), bool)
+    reached[date] = touched_by((np.isnan(holed) & ~np.isnan(place))[date])
+    assert band == 0 or not reached[:, [0, 2, 3]].any()
+
+    np.testing.assert_array_equal(after.frames[~reached], before.frames[~reached])
+    far = ~np.tile(reached.any(axis=0), (3, 1, 1))
+    np.testing.assert_array_equal(after.cube[far], before.cube[far])
+
+
+@properties
+@given(seed=SEEDS, empty=st.sets(st.integers(0, 3), min_size=1, max_size=2), filler=st.sampled_from([*FILLERS, 0.0]))
+def test_a_date_that_is_wholly_missing_leaves_the_cube_of_the_others(seed: int, empty: set[int], filler: float) -> None:
+    place = np.where(some_missing(seed), np.float16(np.nan), small_place(seed))
+    others = [date for date in range(4) if date not in empty]
+    place[list(empty)] = filler
+    made, expected = make_cube(place, SarRecipe(min_valid=0)), make_cube(place[others], SarRecipe(min_valid=0))
+
+    np.testing.assert_array_equal(made.cube, expected.cube)
+    np.testing.assert_array_equal(made.frames[others], expected.frames)
+    assert np.isnan(made.frames[list(empty)]).all()
+    assert [made.valid[date] for date in sorted(empty)] == [0.0] * len(empty)
+    # Nor does it matter where among the others the empty ones stand.
+    moved = make_cube(place[[*sorted(empty), *others]], SarRecipe(min_valid=0))
+    np.testing.assert_array_equal(moved.cube, made.cube)
+
+
+@properties
+@given(seed=SEEDS, level=st.floats(-29, 4))
+def test_a_constant_place_with_holes_is_constant(seed: int, level: float) -> None:
+    constant = np.full(SHAPE, level, np.float16)
+    constant[:, 1] -= 7  # 0 dB in both bands would be missing
+    holed = np.where(some_missing(seed), np.float16(np.nan), constant)
+    whole, frames = (make_cube(place, SarRecipe(min_valid=0.1)).frames for place in (constant, holed))
+
+    known = np.isfinite(frames)
+    assert known.any()
+    np.testing.assert_allclose(frames[known], whole[known], rtol=2e-6, atol=1e-6)
+
+
+@properties
+@given(seed=SEEDS)
+def test_valid_fractions_are_the_shares_of_pixels_and_decide_at_the_threshold(seed: int) -> None:
+    missing = some_missing(seed)
+    place = np.where(missing, np.float16(np.nan), small_place(seed))
+    share = float((~missing).sum() / missing.size)
+
+    made = make_cube(place, SarRecipe(min_valid=share))
+    assert made.valid == tuple(float((~date).sum() / date.size) for date in missing)
+    if share < 1:
+        with pytest.raises(RejectedPlaceError, match=r"% of the pixels hold data, recipe 'sar' needs"):
+            make_cube(place, SarRecipe(min_valid=float(np.nextafter(share, 1))))
 
 
 def test_zeros_in_both_bands_are_missing_and_in_one_are_bright(speckled: Places) -> None:

@@ -72,6 +72,48 @@ def test_a_region_without_data_never_leaks(seed: int, share: float, level: float
     assert not np.isinf(result).any()
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.sampled_from([(72, 80), (264, 264), (65, 100)]),
+    share=st.floats(0, 0.05),
+    more=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4),
+)
+def test_a_hole_changes_no_bit_of_a_pixel_that_gives_it_no_weight(
+    seed: int, shape: tuple[int, int], share: float, more: list[tuple[float, float]]
+) -> None:
+    random = np.random.default_rng(seed)
+    image = random.normal(-12, 4, shape).astype(np.float32)
+    image[random.random(shape) < share] = np.nan
+    holed = image.copy()
+    for y, x in more:
+        holed[round(y * (shape[0] - 1)), round(x * (shape[1] - 1))] = np.nan
+    missing = np.isnan(holed) & ~np.isnan(image)
+    down, across = ((resize_matrix(size, 64) != 0).astype(float) for size in shape)
+    touched = down @ missing @ across.T > 0
+    before, after = resample(image, 64), resample(holed, 64)
+
+    np.testing.assert_array_equal(after[~touched], before[~touched])
+    for filler in (np.inf, -np.inf):
+        np.testing.assert_array_equal(resample(np.where(np.isnan(holed), filler, holed), 64), after)
+
+
+def test_a_hole_at_a_border_is_mirrored_as_the_pixels_are() -> None:
+    # skimage mirrors without repeating the edge; the weights of what is missing must be mirrored alike.
+    image = np.random.default_rng(4).normal(-12, 4, (264, 264))
+    for where in (np.s_[:3], np.s_[-3:], np.s_[:, :3], np.s_[:, -3:], np.s_[:5, -4:]):
+        valid = np.ones(image.shape, bool)
+        valid[where] = False
+        total, weight = (
+            resize(part, (64, 64), mode="reflect", preserve_range=True, anti_aliasing=True)
+            for part in (np.where(valid, image, 0), valid.astype(float))
+        )
+        clear = np.abs(weight - 0.5) > 1e-5
+        expected = np.where(weight >= 0.5, total / np.maximum(weight, 1e-9), np.nan)
+        result = resample(np.where(valid, image, np.nan).astype(np.float32), 64)
+        np.testing.assert_allclose(result[clear], expected[clear], atol=1e-4)
+
+
 def test_nothing_valid_gives_nan_everywhere_and_a_hole_only_where_it_is() -> None:
     image = np.full((264, 264), np.nan, np.float32)
     assert np.isnan(resample(image, 64)).all()

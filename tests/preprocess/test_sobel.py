@@ -37,6 +37,15 @@ def test_pixels_beside_one_without_data_are_nan_and_the_others_as_before(
         np.testing.assert_array_equal(result, np.where(touched, np.nan, whole))
 
 
+@settings(deadline=None)
+@given(st.integers(0, 255), arrays(np.bool_, (16, 24)))
+def test_a_constant_image_with_holes_has_no_edges(level: int, valid: NDArray[np.bool_]) -> None:
+    # CLAHE leaves 0 where nothing is known: the rim of a hole is no edge.
+    result = sobel(np.where(valid, level, 0).astype(np.uint8), valid)
+
+    assert not result[np.isfinite(result)].any()
+
+
 def test_a_slope_of_one_level_a_pixel_is_8() -> None:
     image = np.tile(np.arange(20, dtype=np.uint8), (20, 1))
     result = sobel(image, np.ones(image.shape, bool))

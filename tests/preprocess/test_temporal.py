@@ -48,6 +48,18 @@ def test_a_pixel_without_data_changes_no_other_pixel(frames: NDArray[np.float32]
     np.testing.assert_array_equal(after, before)
 
 
+@settings(deadline=None)
+@given(FRAMES, st.lists(st.tuples(st.integers(0, 6), st.sampled_from([np.nan, np.inf, -np.inf])), max_size=3))
+def test_dates_without_data_change_no_bit_wherever_they_stand(
+    frames: NDArray[np.float32], empty: list[tuple[int, float]]
+) -> None:
+    longer = frames
+    for position, filler in empty:
+        longer = np.insert(longer, min(position, len(longer)), np.float32(filler), axis=0)
+
+    np.testing.assert_array_equal(statistics(longer), statistics(frames))
+
+
 def test_channels_come_statistic_by_statistic() -> None:
     frames = np.array([[1.0, 10.0], [2.0, 30.0], [3.0, 50.0], [6.0, 30.0]])[:, :, None, None]
 
