@@ -776,8 +776,8 @@ static PyObject *py_mask(PyObject *self, PyObject *args) {
 
 static PyObject *py_quantise(PyObject *self, PyObject *args) {
     Py_buffer db, out;
-    float low, high;
-    if (!PyArg_ParseTuple(args, "y*ffw*:quantise", &db, &low, &high, &out)) return NULL;
+    double low, high; /* as numpy has them: the quotient is rounded once, to a float */
+    if (!PyArg_ParseTuple(args, "y*ddw*:quantise", &db, &low, &high, &out)) return NULL;
     int ok = sized(&out, db.len / 4, 1, "out");
     if (ok && db.len % (4 * LANES)) {
         PyErr_SetString(PyExc_ValueError, "needs a multiple of 8 pixels");
@@ -785,7 +785,7 @@ static PyObject *py_quantise(PyObject *self, PyObject *args) {
     }
     if (ok) {
         Py_BEGIN_ALLOW_THREADS
-        quantise_image(db.buf, low, (float)(255.0 / ((double)high - low)), out.buf, db.len / 4);
+        quantise_image(db.buf, (float)low, (float)(255.0 / (high - low)), out.buf, db.len / 4);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&db);

@@ -207,7 +207,10 @@ def test_both_ways_take_all_other_steps_alike_to_the_bit(
     valid = nasty_mask(seed + 2, size)
     levels = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
     frames = np.stack([pair, pair[::-1], np.full_like(pair, np.nan), pair * np.float32(0.5)])
+    low, high = window
+    edges_of_levels = (low + (np.arange(256) + 0.5) * (high - low) / 255).astype(np.float32).reshape(16, 16)
     calls: dict[str, Call] = {
+        "grey at the edges of levels": lambda: of_window(edges_of_levels, window),
         "mask": lambda: valid_pixels(pair, -60.0),
         "grey": lambda: of_window(image, window),
         "clahe": lambda: clahe(levels, valid),
