@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types bench clean
 
 demo: .venv/.ready data/demo/stores/.simulated
 	$(BIN)/sarpipe run data/demo/stores --data data/demo --config data/configs/demo.yaml --prefect
@@ -23,6 +23,10 @@ types: .venv/.ready
 	rm -rf build/types && mkdir -p build/types/sarpipe
 	ln -s $(CURDIR)/sarpipe/* $(CURDIR)/flows $(CURDIR)/tasks build/types/sarpipe/
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p sarpipe
+
+# One after the other, on a machine that does nothing else.
+bench: .venv/.ready
+	@for name in preprocess orchestration soak; do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 data/demo/stores/.simulated: | .venv/.ready
 	$(BIN)/sarpipe simulate data/demo/stores

@@ -1,5 +1,6 @@
 """Preprocessing against the reference and against the limits of the machine, all in one run.
 
+Examples:
     make bench
     python benchmarks/preprocess.py --stores 20 --rounds 7
     python benchmarks/preprocess.py --json > preprocess.json
@@ -18,7 +19,6 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 import argparse
 import json
 import platform
-import resource
 import shutil
 import sys
 import tempfile
@@ -44,13 +44,14 @@ from sarpipe.settings import Settings, resolve
 from sarpipe.simulate import simulate
 from sarpipe.ssl4eo import open_archive, read_store
 from sarpipe.stages.preprocess import make_store, plan_preprocess
+from sarpipe.stages.worker import work
 
 FULL_JOB = 398
 PLACES = 64
 RECIPES: dict[str, Recipe] = {"original": OriginalRecipe(), "sar": SarRecipe()}
-# Additions and multiplications for a place: 8 images of 264 x 264 through the bilateral filter (`original`: five fields
-# of 28 and 25 for the fields themselves; `sar`: 20 pairs of 19 and 8 neighbours of 17), and the resampling of 20 (of 16)
-# images. The rest is small beside them.
+# Additions and multiplications for a place: 8 images of 264 x 264 through the bilateral filter (`original`: five
+# fields of 28 and 25 for the fields themselves; `sar`: 20 pairs of 19 and 8 neighbours of 17), and the resampling of 20
+# or 16 images. The rest is small beside them.
 PIXELS = 264 * 264
 RESIZE_FLOP = 2 * 14 * (64 * 264 + 64 * 64)
 FLOP = {
@@ -83,9 +84,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--stores", type=int, default=8, help="stores of 64 places in the run with workers (default: 8)"
-    )
+    parser.add_argument("--stores", type=int, default=8, help="stores in the run with workers (default: 8)")
     parser.add_argument("--rounds", type=int, default=5, help="of each comparison (default: 5)")
     parser.add_argument("--scratch", type=Path, help="folder for the stores and the output (default: the system's)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -281,18 +280,20 @@ def _stage(settings: Settings, source: Path, n: int) -> tuple[float, int]:
         # What a worker imports at its first unit is paid once a run, not once a store.
         client.run(_import)
         start = time.perf_counter()
-        client.gather([client.submit(make_store, step, settings, pure=False) for step in steps])
+        client.gather([client.submit(work, step, settings, pure=False) for step in steps])
         took = time.perf_counter() - start
         peak = max(client.run(_peak_mb).values())
     return took, peak
 
 
 def _import() -> None:
-    import sarpipe.stages.preprocess  # noqa: F401
+    import sarpipe.stages.worker  # noqa: F401
 
 
 def _peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6
+    # Not getrusage, which counts what the parent held before this process was started.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) // 1000
 
 
 def _derive(result: dict[str, Any]) -> None:
@@ -336,7 +337,7 @@ def _print(result: dict[str, Any]) -> None:
         )
     raw, stored = limits["raw_bytes"] / PLACES, limits["stored_bytes"] / PLACES
     print(
-        f"  limit: decoding alone {limits['decode_ms']:.2f} ms a place ({raw / limits['decode_ms'] / 1e6:.2f} GB/s raw),"
+        f"  limit: decoding alone {limits['decode_ms']:.2f} ms a place, {raw / limits['decode_ms'] / 1e6:.2f} GB/s raw;"
         f" arithmetic at {limits['gflops']:.0f} GFLOP/s"
         f"\n  reading a store, checks included: {limits['read_ms']:.2f} ms a place,"
         f" {stored / limits['read_ms'] / 1e6:.2f} GB/s from the file, {raw / limits['read_ms'] / 1e6:.2f} GB/s raw"

@@ -35,7 +35,11 @@ _STAGES = {
     "preprocess": (
         "stores to cubes",
         "Turn stores of Sentinel-1 places into cubes of 12 channels x 64 x 64, one unit a store.",
-        ["sarpipe preprocess raw/train/S1GRD", "sarpipe preprocess 'raw/*_00000[1-4].zarr.zip' --recipe original"],
+        [
+            "sarpipe preprocess raw/train/S1GRD",
+            "sarpipe preprocess raw/train/S1GRD --format parquet",
+            "sarpipe preprocess 'raw/*_00000[1-4].zarr.zip' --recipe original",
+        ],
     ),
     "train": (
         "cubes to a model",
@@ -180,13 +184,19 @@ def _add_stage(commands: Any, stage: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if stage in ("preprocess", "run"):
-        command.add_argument("source", metavar="SOURCE", help="a folder of stores, one store, a glob, or a split list")
+        command.add_argument(
+            "source",
+            metavar="SOURCE",
+            help="a folder of stores (.zarr.zip, .zarr, .tar, files of a place each), one store, a glob, a split list, "
+            "or a URL of one, as s3://bucket/train/S1GRD",
+        )
     data = os.environ.get("SARPIPE_DATA", "data")
     command.add_argument(
         "--data",
         default=data,
         metavar="DIR",
-        help=f"all output goes below it; SARPIPE_DATA sets the default (now: {data})",
+        help="all output goes below it: a folder, or a URL as s3://bucket/output; "
+        f"SARPIPE_DATA sets the default (now: {data})",
     )
     command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
     if stage != "preprocess":
@@ -200,6 +210,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         help="one setting, for example train.epochs=30; can be given again",
     )
     if stage in ("preprocess", "run"):
+        command.add_argument("--format", choices=("parquet",), help="write the cubes in this format too")
         where = command.add_mutually_exclusive_group()
         where.add_argument(
             "--workers", type=_count(1, 1024), metavar="N", help="Dask worker processes (default: one a core)"
@@ -213,7 +224,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         "--prefect", action="store_true", help="run the Prefect flow; so it is where PREFECT_API_URL is set"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_stage, stage=stage, source=None, preset=None, workers=None, dask=None)
+    command.set_defaults(command=_stage, stage=stage, source=None, preset=None, format=None, workers=None, dask=None)
 
 
 def _count(low: int, high: int) -> Any:
@@ -230,7 +241,10 @@ def _simulate(options: argparse.Namespace) -> int:
 
     from sarpipe.flows.console import Console
     from sarpipe.simulate import simulate
+    from sarpipe.storage import is_url
 
+    if is_url(options.out):
+        raise UsageError(f"{options.out} is no folder of this machine", "Simulate into a folder and copy it there")
     with Console() as console:
         stores = simulate(
             Path(options.out),
@@ -264,6 +278,7 @@ def _stage(options: argparse.Namespace) -> int:
         preset=options.preset,
         config=options.config,
         overrides=parse_overrides(options.set),
+        format=options.format,
         workers=options.workers,
         dask=options.dask,
     )
@@ -297,7 +312,7 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
     from sarpipe.settings import parse_overrides
 
     parameters: dict[str, Any] = {
-        "data": str(Path(options.data).expanduser().resolve()),
+        "data": _absolute(options.data),
         "recipe": options.recipe,
         "config": str(Path(options.config).resolve()) if options.config else None,
         "overrides": parse_overrides(options.set) or None,
@@ -307,16 +322,25 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
         parameters["preset"] = options.preset
     if options.source is not None:
         parameters |= {
-            "source": os.path.abspath(os.path.expanduser(options.source)),
+            "source": _absolute(options.source),
+            "format": options.format,
             "workers": options.workers,
             "dask": options.dask,
         }
     return parameters
 
 
+def _absolute(path: str) -> str:
+    """For a flow, whose process may have another folder."""
+    from sarpipe.storage import is_url, local_path
+
+    return path if is_url(path) else os.path.abspath(local_path(path))
+
+
 def _dry_run(options: argparse.Namespace, settings: Any) -> int:
     from sarpipe.flows.console import print_plan
     from sarpipe.stages.chain import plan
+    from sarpipe.storage import address
 
     steps = plan(settings, options.stage, options.source, force=options.force)
     if options.json:
@@ -326,7 +350,7 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
                 "name": step.name,
                 "state": step.state,
                 "why": step.why,
-                "folder": str(step.folder) if step.folder else None,
+                "folder": address(step.folder) if step.folder else None,
             }
             for step in steps
         ]

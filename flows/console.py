@@ -78,8 +78,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         embedded = f", {places['embedded']} embedded" if "embedded" in places else ""
         lines.append(f"places: {places['in']} read{embedded}, {places['quarantined']} quarantined")
         lines.append(
-            f"units:  {units['total']} in all, {units['computed']} computed, {units['reused']} reused, "
-            f"{units['refused']} refused"
+            f"units:  {units['reused']} reused, {units['computed']} computed, {units['refused']} refused, "
+            f"{summary['seconds']['preprocess']:.1f} s"
         )
     if summary["stages"]:
         lines.append("stages: " + ", ".join(f"{stage} {how}" for stage, how in summary["stages"].items()))

@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.embed import plan_embed
+from sarpipe.storage import address, link
 from sarpipe.tasks.embed import embed_places
 from sarpipe.tasks.policy import run_now
 
@@ -28,7 +29,7 @@ def embed(
     """Embed every place by the model of these settings, and export GeoParquet, CSV and Zarr.
 
     Args:
-        data: All output goes below this folder.
+        data: All output goes below this folder or URL.
         recipe: Of the cubes: `sar` (default) or `original`.
         preset: Of training: `sar` (default) or `original`.
         config: YAML file of settings.
@@ -42,5 +43,5 @@ def embed(
     step = plan_embed(settings, cube_set, model, force=force)
     receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
     file = Path(receipt["folder"]) / "embeddings.parquet"
-    create_link_artifact(file.as_uri(), link_text=file.name, key="embeddings", description=str(file))
+    create_link_artifact(link(file), link_text=file.name, key="embeddings", description=address(file))
     return receipt

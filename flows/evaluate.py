@@ -29,7 +29,7 @@ def evaluate(
     """Measure the embeddings beside an untrained encoder and band statistics.
 
     Args:
-        data: All output goes below this folder.
+        data: All output goes below this folder or URL.
         recipe: Of the cubes: `sar` (default) or `original`.
         preset: Of training: `sar` (default) or `original`.
         config: YAML file of settings.

@@ -25,12 +25,13 @@ def pipeline(
     workers: int | None = None,
     dask: str | None = None,
     force: bool = False,
+    format: Literal["parquet"] | None = None,
 ) -> dict[str, Any]:
     """Stores in; cubes, a trained encoder, embeddings, figures and a page out. What is there and whole is kept.
 
     Args:
-        source: A folder of stores, one store, a glob, or a split list.
-        data: All output goes below this folder.
+        source: A folder of stores (in any layout), one store, a glob, or a split list; or a URL of one.
+        data: All output goes below this folder or URL.
         recipe: `sar` (default) or `original`.
         preset: `sar` (default) or `original`.
         config: YAML file of settings.
@@ -38,8 +39,9 @@ def pipeline(
         workers: Dask worker processes; by default one a core.
         dask: Address of a running Dask scheduler, instead of own workers.
         force: Make everything again.
+        format: `parquet`: write the cubes so too.
     """
-    first = preprocess(source, data, recipe, config, overrides, workers, dask, force, return_state=True)
+    first = preprocess(source, data, recipe, config, overrides, workers, dask, force, format, return_state=True)
     made = first.result()
     common: dict[str, Any] = {
         "data": data,

@@ -17,6 +17,7 @@ from sarpipe.cluster import dask_session
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
+from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.step import Step
 from sarpipe.tasks.policy import prepared, run_now, settled
@@ -43,23 +44,27 @@ def preprocess(
     workers: int | None = None,
     dask: str | None = None,
     force: bool = False,
+    format: Literal["parquet"] | None = None,
 ) -> Preprocessed:
     """Turn every store that `source` names into cubes: one task a store, on Dask.
 
     A store that cannot be used fails its task, is named in the quarantine, and does not stop the others.
 
     Args:
-        source: A folder of stores, one store, a glob, or a split list.
-        data: All output goes below this folder.
+        source: A folder of stores (in any layout), one store, a glob, or a split list; or a URL of one.
+        data: All output goes below this folder or URL.
         recipe: `sar` (default) or `original`.
         config: YAML file of settings.
         overrides: Settings by dotted name, for example `{"recipe.looks": 4.4}`.
         workers: Dask worker processes; by default one a core.
         dask: Address of a running Dask scheduler, instead of own workers.
         force: Make every unit again.
+        format: `parquet`: write the cubes so too.
     """
     started = time.monotonic()
-    settings = resolve(data=data, recipe=recipe, config=config, overrides=overrides, workers=workers, dask=dask)
+    settings = resolve(
+        data=data, recipe=recipe, config=config, overrides=overrides, format=format, workers=workers, dask=dask
+    )
     steps = plan_preprocess(settings, source, force=force)
     receipts, errors = _run(settings, steps)
     units, refused = settle(steps, receipts, errors)
@@ -78,6 +83,8 @@ def preprocess(
 def _collect(settings: Settings, units: list[StoreReceipt], refused: dict[str, str]) -> SetReceipt:
     made: SetReceipt = run_now(collect, plan_set(settings, units, refused), units, refused)  # type: ignore[assignment]
     publish_set(settings, made)
+    if settings.format == "parquet":
+        publish_parquet(settings, units)
     return made
 
 

@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.report import plan_report
+from sarpipe.storage import address, link
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.report import write_report
 
@@ -28,7 +29,7 @@ def report(
     """Write the report: one self-contained HTML page.
 
     Args:
-        data: All output goes below this folder.
+        data: All output goes below this folder or URL.
         recipe: Of the cubes: `sar` (default) or `original`.
         preset: Of training: `sar` (default) or `original`.
         config: YAML file of settings.
@@ -43,5 +44,5 @@ def report(
     made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
     receipt = run_now(write_report, step, *made_from)
     page = Path(receipt["folder"]) / "report.html"
-    create_link_artifact(page.as_uri(), link_text=page.name, key="report", description=str(page))
+    create_link_artifact(link(page), link_text=page.name, key="report", description=address(page))
     return receipt

@@ -31,7 +31,7 @@ def train(
     """Train the encoder on the cubes that were made last.
 
     Args:
-        data: All output goes below this folder.
+        data: All output goes below this folder or URL.
         recipe: Of the cubes: `sar` (default) or `original`.
         preset: Of training: `sar` (default) or `original`.
         config: YAML file of settings.

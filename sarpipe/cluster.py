@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import BoundedSemaphore
+from threading import Condition, Event
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
+from distributed.client import ClosedClientError
 
-from sarpipe.errors import UsageError
+from sarpipe.errors import ClusterError, UsageError
 
 T = TypeVar("T")
 
-_WORKER_ENVIRONMENT = {
-    # A unit has one core: more workers, not more threads, use the others.
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
-    # Dask lets glibc give back every 64 KiB at once, so that each image is a new mapping whose pages fault one by
-    # one: measured, a place then takes seven times as long. Images stay in the heap instead.
-    "MALLOC_TRIM_THRESHOLD_": 256 * 1024 * 1024,
-    "MALLOC_MMAP_THRESHOLD_": 64 * 1024 * 1024,
-}
+_WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
+"""A unit has one core: more workers, not more threads, use the others."""
 
-UNITS_A_WORKER = 2
-"""So many calls are with Dask at a time for each worker: one that runs and one that is ready. The others wait here."""
+CALLS = 256
+"""Threads that may wait for Dask at a time: a cluster of more threads is not filled from one process."""
 
-_session: ContextVar[tuple[Client, BoundedSemaphore]] = ContextVar("sarpipe_dask_session")
+_LOOK_SECONDS = 2.0
+"""So often a session looks which workers there are, while calls wait."""
+_NO_WORKER_SECONDS = 60.0
+"""A cluster without any worker is given so long: an adaptive one starts them when there is work."""
+
+_session: ContextVar[_Session] = ContextVar("sarpipe_dask_session")
 
 
 @contextmanager
@@ -41,10 +44,11 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
     Args:
         units: How many are to be made: there are never more own workers than that.
         workers: Own processes; None: one for each CPU core that this process may use. Not used with ``address``.
-        address: ``tcp://host:port`` of a running scheduler. Its workers must see the same paths.
+        address: ``tcp://host:port`` of a running scheduler. Its workers must have this sarpipe and see the same paths.
 
     Raises:
         UsageError: Nothing answers at ``address``.
+        ClusterError: The scheduler at ``address`` or one of its workers does not have sarpipe.
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if address is None:
@@ -62,7 +66,7 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
-            yield from _as_current(client)
+            yield from _as_current(client, "of this process")
         return
     try:
         client = Client(address, set_as_default=False, timeout=10)
@@ -70,14 +74,20 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
         raise UsageError(
             f"no Dask scheduler answers at {address}", "Start one with 'dask scheduler', or leave --dask out"
         ) from error
+    # What is lost is said once, by the error of the call that lost it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
-        yield from _as_current(client)
+        _check_installed(client, address)
+        yield from _as_current(client, f"at {address}")
 
 
 def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
-    """Run one call on the workers of the session and wait for it.
+    """Run one call on the workers of the session and wait for it, from any thread.
 
-    A worker that dies is an exception here (``distributed.KilledWorker``), after Dask has tried other workers.
+    At a time there are with Dask at most as many calls as the workers have threads, and one more a worker that is
+    ready when another ends; the others wait here. Workers that join or leave are counted within seconds. A worker that
+    dies has its call done by another; a call that kills several workers is an exception here
+    (``distributed.KilledWorker``).
 
     Args:
         function: Importable on the workers; so are its arguments and its result, which should be small.
@@ -87,17 +97,145 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
 
     Raises:
         TimeoutError: It took longer.
+        ClusterError: The scheduler or all workers are gone.
         LookupError: There is no session.
     """
-    client, slots = _session.get()
-    with slots:
-        future = client.submit(function, *arguments, pure=False)
+    session = _session.get()
+    with session.slot():
+        future = session.submit(function, *arguments)
+        session.wait(future, timeout)
         try:
-            result: T = future.result(timeout=timeout)
-        except BaseException:
-            future.cancel()
-            raise
+            result: T = future.result()
+        except CancelledError as error:
+            raise session.lost() from error
     return result
+
+
+class _Session:
+    """A client, and the calls that it has with Dask.
+
+    Args:
+        client: Connected.
+        where: Which cluster it is, for messages.
+    """
+
+    def __init__(self, client: Client, where: str) -> None:
+        self._client = client
+        self._where = where
+        self._changed = Condition()
+        self._busy = 0
+        self._capacity = 0
+        self._looked = self._seen = float("-inf")
+        self._ended = False
+        self._look()
+        self._seen = time.monotonic()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Wait until one more call may be with Dask; the right to it."""
+        with self._changed:
+            while self._busy >= self._capacity:
+                self._check()
+                self._changed.wait(_LOOK_SECONDS)
+                self._look()
+            self._check()
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify()
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[Any]:
+        """Hand a call to Dask. All calls of a function are one group by the name of their keys: Dask's scheduler then
+        gives a worker one more than it has threads at most.
+        """
+        try:
+            return self._client.submit(function, *arguments, pure=False)
+        except (OSError, ClosedClientError) as error:
+            raise self.lost() from error
+
+    def wait(self, future: Future[Any], timeout: float) -> None:
+        """Wait until a call has ended, however it did.
+
+        Raises:
+            TimeoutError: It has not after ``timeout`` seconds.
+            ClusterError: The scheduler or all workers are gone, or the session is at its end.
+        """
+        ended = Event()
+        future.add_done_callback(lambda _: ended.set())
+        deadline = time.monotonic() + timeout
+        while not ended.wait(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                future.cancel()
+                raise TimeoutError(f"{future.key} took longer than {timeout:g} s")
+            with self._changed:
+                self._look()
+                self._check()
+
+    def lost(self) -> ClusterError:
+        """The error that ends all calls: the scheduler does not answer any more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        return ClusterError(
+            f"the Dask scheduler {self._where} is gone", "See that it runs, then run it again: what is finished is kept"
+        )
+
+    def end(self) -> None:
+        """Let no call wait any longer."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _look(self) -> None:
+        """See which workers there are, unless that was done a moment ago."""
+        now = time.monotonic()
+        if self._ended or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            threads = self._client.nthreads().values() if self._client.status == "running" else ()
+        except (OSError, ClosedClientError):
+            threads = ()
+        # Without a worker one call goes out all the same: it is what an adaptive cluster starts its first worker for.
+        self._capacity = sum(count + 1 for count in threads) or 1
+        if threads:
+            self._seen = now
+
+    def _check(self) -> None:
+        if self._ended or self._client.status != "running":
+            raise self.lost()
+        if time.monotonic() - self._seen > _NO_WORKER_SECONDS:
+            raise ClusterError(
+                f"the Dask cluster {self._where} has had no worker for {_NO_WORKER_SECONDS:g} s",
+                "Start some with 'dask worker', then run it again: what is finished is kept",
+            )
+
+
+def _as_current(client: Client, where: str) -> Iterator[Client]:
+    session = _Session(client, where)
+    token = _session.set(session)
+    try:
+        yield client
+    finally:
+        session.end()
+        _session.reset(token)
+
+
+def _check_installed(client: Client, address: str) -> None:
+    """See that the scheduler and its workers have sarpipe. A worker would end at the first call that it cannot read."""
+    hint = "Install this version of sarpipe in the environment of the scheduler and of every worker"
+    if client.run_on_scheduler(importlib.util.find_spec, "sarpipe") is None:
+        raise ClusterError(f"the Dask scheduler at {address} runs in an environment without sarpipe", hint)
+    without = [worker for worker, found in client.run(importlib.util.find_spec, "sarpipe").items() if found is None]
+    if without:
+        raise ClusterError(
+            f"{len(without)} workers of the Dask scheduler at {address} run in an environment without sarpipe, "
+            f"for example {without[0]}",
+            hint,
+        )
 
 
 def _available_cores() -> int:
@@ -116,12 +254,3 @@ def _own_environment() -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
-
-
-def _as_current(client: Client) -> Iterator[Client]:
-    workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-    token = _session.set((client, BoundedSemaphore(UNITS_A_WORKER * workers)))
-    try:
-        yield client
-    finally:
-        _session.reset(token)

@@ -7,6 +7,8 @@
     ├── DataError             a raw store cannot be used: it is refused, the others go on
     ├── DamagedError          an artefact of ours does not match its manifest
     ├── StorageError          the output folder cannot be written, or is in use
+    │   └── RemoteError       an object store or a server fails, after all attempts
+    ├── ClusterError          the Dask cluster is gone, or cannot do the work
     ├── DownloadError         the dataset's home cannot be reached, refuses, or sends something wrong
     └── TrainingError         training cannot go on (a loss that is not finite, nothing to train on)
 
@@ -54,8 +56,16 @@ class StorageError(SarpipeError):
     """The output folder cannot be written to, or somebody else holds it."""
 
 
+class RemoteError(StorageError):
+    """What lies at a URL cannot be read or written, although it was tried again where that could help."""
+
+
 class DownloadError(SarpipeError):
     """The dataset's home cannot be reached, refuses, or sends something that is not what it said."""
+
+
+class ClusterError(SarpipeError):
+    """The Dask cluster is gone, or its workers cannot do what they are asked."""
 
 
 class TrainingError(SarpipeError):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sarpipe.errors import UsageError
 from sarpipe.preprocess.recipe import Recipe, SarRecipe
-from sarpipe.storage.key import digest_json
+from sarpipe.storage import digest_json, is_url, local_path, mount
 from sarpipe.train.settings import TrainSettings
 
 
@@ -25,10 +25,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Path = Field(Path("data"), description="All output goes below it; absolute once resolved")
+    data_url: str | None = Field(None, description="Where output really is, if `data` is only its cache here")
     recipe: Recipe = Field(default_factory=SarRecipe, description="How a place becomes a cube")
     train: TrainSettings = Field(
         default_factory=lambda: TrainSettings.of_preset("sar"), description="How the encoder is trained"
     )
+    format: Literal["parquet"] | None = Field(None, description="Write the cubes in this format too")
     workers: int | None = Field(None, ge=1, le=1024, description="Dask worker processes; None: one a CPU core")
     dask: str | None = Field(None, description="Address of a running Dask scheduler, instead of own workers")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the encoder trains and embeds")
@@ -38,6 +40,12 @@ class Settings(BaseModel):
         """The run folder of the recipe: named by it and by the hash of its settings."""
         return self.data / "cubes" / f"{self.recipe.name}-{digest_json(self.recipe.model_dump(mode='json'))[:8]}"
 
+    def here(self) -> Settings:
+        """The settings for this machine and process, which may be another than that they were resolved in: output at
+        a URL has its cache here.
+        """
+        return self if self.data_url is None else self.model_copy(update={"data": mount(self.data_url)})
+
 
 def resolve(
     *,
@@ -46,6 +54,7 @@ def resolve(
     preset: str | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    format: Literal["parquet"] | None = None,
     workers: int | None = None,
     dask: str | None = None,
 ) -> Settings:
@@ -54,11 +63,12 @@ def resolve(
     Defaults, the YAML file ``config``, ``recipe`` and ``preset`` (which bring their own defaults), ``overrides``.
 
     Args:
-        data: Output folder.
+        data: Output folder, or its URL.
         recipe: ``sar`` or ``original``.
         preset: ``sar`` or ``original``.
         config: YAML file with the fields of `Settings`, for example ``train: {epochs: 30}``.
         overrides: Dotted names to values, for example ``{"train.epochs": 30}``.
+        format: ``parquet``: write the cubes so too.
         workers: Dask worker processes.
         dask: Address of a Dask scheduler.
 
@@ -71,16 +81,17 @@ def resolve(
     if preset is not None:
         _choose(tree, "train", "preset", preset)
     for name, value in (overrides or {}).items():
-        if name == "data":
+        if name in ("data", "data_url"):
             raise UsageError("the output folder is no setting", "Give it by --data or SARPIPE_DATA")
         _put(tree, name, value)
-    for name, given in (("workers", workers), ("dask", dask)):
+    for name, given in (("format", format), ("workers", workers), ("dask", dask)):
         if given is not None:
             tree[name] = given
-    folder = Path(data).expanduser().resolve()
+    url = str(data) if is_url(data) else None
+    folder = mount(url) if url else local_path(data).resolve()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", "Choose another output folder with --data")
-    tree["data"] = str(folder)
+    tree |= {"data": str(folder), "data_url": url}
     return _build(tree)
 
 
@@ -118,8 +129,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} holds {type(tree).__name__}, needs names with values", "For example train: {epochs: 30}"
         )
-    if "data" in tree:
-        raise UsageError(f"{path} sets 'data'", "Give the output folder by --data or SARPIPE_DATA")
+    if tree.keys() & {"data", "data_url"}:
+        raise UsageError(f"{path} sets where output goes", "Give the output folder by --data or SARPIPE_DATA")
     return _with_names(tree, path)
 
 

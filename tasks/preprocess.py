@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.logging import get_run_logger
 
-from sarpipe.cluster import compute
 from sarpipe.settings import Settings
 from sarpipe.stages.cube_set import SetReceipt, make_set
-from sarpipe.stages.preprocess import StoreReceipt, make_store, unit_receipt
+from sarpipe.stages.preprocess import StoreReceipt, unit_receipt
 from sarpipe.stages.step import Step
+from sarpipe.stages.worker import TIMEOUT_SECONDS, make_on_worker
 from sarpipe.tasks.policy import OPTIONS
 
-TIMEOUT_SECONDS = 1800
-"""A store takes seconds. The wait on Dask is cut off by itself: Prefect cannot interrupt a task in a thread."""
 
-
+# No timeout of Prefect's, which cannot interrupt a task in a thread: the wait on Dask ends by itself.
 @task(**OPTIONS, task_run_name="preprocess {step.name}", tags=["preprocess"])
 def preprocess_store(step: Step, settings: Settings) -> StoreReceipt:
     """Make the unit of one store on a Dask worker, unless the plan has found it whole."""
-    receipt = unit_receipt(step) if step.done else compute(make_store, step, settings, timeout=TIMEOUT_SECONDS)
+    receipt = unit_receipt(step) if step.done else make_on_worker(step, settings)
     get_run_logger().info(
         "%s: %d cubes, %d places in quarantine, %.1f s (%s)",
         step.name,

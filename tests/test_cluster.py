@@ -1,8 +1,12 @@
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
 
 import pytest
-from distributed import KilledWorker
+from distributed import Client, KilledWorker, SchedulerPlugin, get_worker
 
 from sarpipe.cluster import compute, dask_session
 from sarpipe.errors import UsageError
@@ -41,3 +45,78 @@ def test_an_address_where_nothing_answers_is_named() -> None:
 def test_without_a_session_nothing_is_computed() -> None:
     with pytest.raises(LookupError):
         compute(os.getpid, timeout=1)
+
+
+def watch() -> SchedulerPlugin:
+    """Counts, on the scheduler, how many calls have not ended, and how many workers by their threads have had some."""
+
+    # Defined here, a class goes to the scheduler by its code: what cannot import the tests.
+    class Watch(SchedulerPlugin):
+        name = "watch"
+
+        def __init__(self) -> None:
+            self.scheduler: Any = None
+            self.most = 0
+
+        async def start(self, scheduler: Any) -> None:
+            self.scheduler = scheduler
+
+        def transition(self, *_: Any, **__: Any) -> None:
+            states = [task.state in ("processing", "queued", "no-worker") for task in self.scheduler.tasks.values()]
+            self.most = max(self.most, sum(states))
+
+    return Watch()
+
+
+def most_with_dask(client: Client) -> int:
+    def read(dask_scheduler: Any) -> int:
+        most: int = dask_scheduler.plugins["watch"].most
+        return most
+
+    return int(client.run_on_scheduler(read))
+
+
+def side_by_side(calls: int, seconds: float) -> dict[int, int]:
+    """So many calls, from a thread each: threads of a worker to the calls that it has had under way at a time."""
+
+    def stay(seconds: float) -> tuple[int, int]:
+        worker = get_worker()
+        with worker._lock:
+            worker.under_way = getattr(worker, "under_way", 0) + 1
+            under_way = worker.under_way
+        time.sleep(seconds)
+        with worker._lock:
+            worker.under_way -= 1
+        return worker.state.nthreads, under_way
+
+    def call() -> tuple[int, int]:
+        return compute(stay, seconds, timeout=60)
+
+    most: dict[int, int] = {}
+    with ThreadPoolExecutor(calls) as threads:
+        for future in [threads.submit(copy_context().run, call) for _ in range(calls)]:
+            count, under_way = future.result()
+            most[count] = max(most.get(count, 0), under_way)
+    return most
+
+
+def test_a_worker_has_one_call_a_thread_and_dask_one_more_a_worker(by_hand: Callable[[], Any]) -> None:
+    cluster = by_hand()
+    cluster.add("--nthreads", "1")
+    cluster.add("--nthreads", "3")
+    with dask_session(60, address=cluster.address) as client:
+        client.register_plugin(watch())
+        # All were filled, so that this is the bound and not a slow client.
+        assert side_by_side(60, 0.05) == {1: 1, 3: 3}
+        assert most_with_dask(client) == 6
+
+
+def test_workers_that_join_are_given_work(by_hand: Callable[[], Any]) -> None:
+    cluster = by_hand()
+    cluster.add("--nthreads", "1")
+    with dask_session(60, address=cluster.address) as client, ThreadPoolExecutor(1) as thread:
+        client.register_plugin(watch())
+        calls = thread.submit(copy_context().run, side_by_side, 60, 0.2)
+        cluster.add("--nthreads", "2")
+        assert calls.result() == {1: 1, 2: 2}
+        assert most_with_dask(client) == 5

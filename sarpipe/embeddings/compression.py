@@ -14,10 +14,11 @@ _BANDS_OF_ALL_SENSORS = 27
 """Sentinel-1 (2) and Sentinel-2 L1C (13) and L2A (12), in the cubes of the Embed2Scale challenge."""
 
 
-def compression(source_bytes_on_disk: int, places: int) -> dict[str, Any]:
+def compression(source_bytes_on_disk: int, places: int, dates: float = N_DATES) -> dict[str, Any]:
     """Bytes a place before and after, and their ratios.
 
-    ``bytes_per_place``: ``raw_float16``, the place as an array in memory (4 x 2 x 264 x 264 x 2 = 1,115,136);
+    ``bytes_per_place``: ``raw_float16``, the place as an array in memory (4 x 2 x 264 x 264 x 2 = 1,115,136 with four
+    dates);
     ``source_on_disk``, its share of the store's file, which is compressed already; ``embedding_float32``, 1024 x 4 =
     4,096. ``ratios`` are quotients of these bytes, and so what storing embeddings saves.
 
@@ -29,12 +30,14 @@ def compression(source_bytes_on_disk: int, places: int) -> dict[str, Any]:
     Args:
         source_bytes_on_disk: Size of all raw stores together.
         places: Places in them, embedded or not.
+        dates: How many dates a place has, on average: places of fewer are smaller before they are embedded.
 
     Returns:
         JSON-able: ``places``, ``bytes_per_place``, ``ratios``, ``value_ratios``. What is not known (no places, or no
         bytes) is None.
     """
-    raw, embedding = RAW_VALUES * _FLOAT16, EMBED_DIM * _FLOAT32
+    values = RAW_VALUES * dates / N_DATES
+    raw, embedding = values * _FLOAT16, EMBED_DIM * _FLOAT32
     on_disk = source_bytes_on_disk / places if places and source_bytes_on_disk else None
     return {
         "places": places,
@@ -44,7 +47,7 @@ def compression(source_bytes_on_disk: int, places: int) -> dict[str, Any]:
             "source_on_disk_to_embedding": on_disk / embedding if on_disk else None,
         },
         "value_ratios": {
-            "s1_cube": RAW_VALUES / EMBED_DIM,
+            "s1_cube": values / EMBED_DIM,
             "s1_s2_cube": RAW_VALUES // len(POLARISATIONS) * _BANDS_OF_ALL_SENSORS / EMBED_DIM,
         },
     }

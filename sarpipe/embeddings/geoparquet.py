@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sarpipe.channels import EMBED_DIM
 from sarpipe.embeddings.footprint import footprints
 from sarpipe.embeddings.hilbert import hilbert_distance
-from sarpipe.embeddings.table import LISTS, NUMBERS, TEXTS, Embeddings
+from sarpipe.embeddings.table import FLAGS, LISTS, NUMBERS, TEXTS, Embeddings
 from sarpipe.errors import DataError
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -37,9 +37,10 @@ _TYPES = {
     "orbit_passes": pa.field("orbit_passes", pa.list_(pa.string())),
     "relative_orbits": pa.field("relative_orbits", pa.list_(pa.int64())),
     "valid_fraction": pa.field("valid_fraction", pa.float64()),
+    "flags": pa.field("flags", pa.list_(pa.string())),
     "embedding": pa.field("embedding", _VECTOR, nullable=False),
 }
-_INDEX = tuple(name for name in _TYPES if name in (*TEXTS, *NUMBERS, *LISTS))
+_INDEX = tuple(name for name in _TYPES if name in (*TEXTS, *NUMBERS, *LISTS, FLAGS))
 _ROW_GROUP = 4096
 """16 MiB of vectors: large enough to stream, small enough that a query by place skips most of the file."""
 
@@ -120,9 +121,12 @@ def _columns(embeddings: Embeddings, places: NDArray[np.object_]) -> dict[str, p
         for name in _INDEX
         if name != "dates"
     }
-    dates = pa.array(embeddings.dates().ravel(), pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
-    offsets = np.arange(len(embeddings.ids) + 1, dtype=np.int32) * embeddings.dates().shape[1]
-    columns["dates"] = pa.ListArray.from_arrays(pa.array(offsets), dates)
+    dates, counts = embeddings.dates(), embeddings.date_counts()
+    there = dates[np.arange(dates.shape[1]) < counts[:, None]]
+    offsets = np.concatenate([[0], counts.cumsum()]).astype(np.int32)
+    columns["dates"] = pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(there, pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    )
     columns["geometry"] = pa.array(shapely.to_wkb(places, byte_order=1, flavor="iso"), pa.binary())
     columns["bbox"] = _boxes(places)
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.vectors.ravel()), EMBED_DIM)
@@ -166,7 +170,7 @@ def _check_schema(path: Path, schema: pa.Schema) -> None:
 
 
 def _index(table: pa.Table) -> pd.DataFrame:
-    columns = {name: table[name].to_pylist() if name in LISTS else table[name].to_pandas() for name in _INDEX}
+    columns = {name: table[name].to_pylist() if name in (*LISTS, FLAGS) else table[name].to_pandas() for name in _INDEX}
     columns["dates"] = [
         [pd.NaT if date is None else pd.Timestamp(date) for date in row] for row in table["dates"].to_pylist()
     ]

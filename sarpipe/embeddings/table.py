@@ -17,7 +17,9 @@ from sarpipe.errors import DataError
 TEXTS = ("id", "store")
 NUMBERS = ("latitude", "longitude", "crs", "west", "south", "east", "north", "valid_fraction")
 LISTS = ("dates", "products", "orbit_passes", "relative_orbits")
-"""Columns that hold one entry for each of the four dates."""
+"""Columns that hold one entry for each date of the place: 1 to 4, the same number in all of them."""
+FLAGS = "flags"
+"""Column that holds a list of quality flags (`sarpipe.preprocess.quality.quality_flags`)."""
 
 _NAMED = 5
 """How many places an error names."""
@@ -48,11 +50,17 @@ class Embeddings:
         _check_index(self.ids, self.index)
 
     def dates(self) -> NDArray[np.datetime64]:
-        """The dates of every place as ``datetime64[us] [N, 4]`` in UTC; NaT where unknown."""
+        """The dates of every place as ``datetime64[us] [N, 4]`` in UTC; NaT where unknown, or where there is none."""
         every = pd.Series(list(chain.from_iterable(self.index["dates"])), dtype=object)
         # Units hold them as pandas, NumPy or plain datetimes, with a zone or without; all of them mean UTC.
         utc = pd.to_datetime(every, utc=True).dt.tz_convert(None)
-        return utc.to_numpy(dtype="datetime64[us]").reshape(len(self.ids), N_DATES)
+        dates = np.full((len(self.ids), N_DATES), np.datetime64("NaT"), "datetime64[us]")
+        dates[np.arange(N_DATES) < self.date_counts()[:, None]] = utc.to_numpy(dtype="datetime64[us]")
+        return dates
+
+    def date_counts(self) -> NDArray[np.intp]:
+        """How many dates each place has, ``[N]``."""
+        return np.array([len(row) for row in self.index["dates"]], np.intp)
 
 
 def _check_vectors(ids: tuple[str, ...], vectors: NDArray[np.float32]) -> None:
@@ -78,7 +86,7 @@ def _check_ids(ids: tuple[str, ...]) -> None:
 
 
 def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
-    missing = [name for name in (*TEXTS, *NUMBERS, *LISTS) if name not in index.columns]
+    missing = [name for name in (*TEXTS, *NUMBERS, *LISTS, FLAGS) if name not in index.columns]
     if missing:
         raise DataError(f"the index of the embeddings lacks {', '.join(missing)}", "Use the index of the cubes")
     if len(index) != len(ids):
@@ -87,9 +95,13 @@ def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
     if differ:
         raise DataError(f"the index is not in the order of the ids at {_some(differ)}", "Use the index of the cubes")
     for name in LISTS:
-        bad = [place for place, row in zip(ids, index[name], strict=True) if len(row) != N_DATES]
+        entries = zip(ids, index[name], index["dates"], strict=True)
+        bad = [place for place, row, dates in entries if len(row) != len(dates) or not 1 <= len(row) <= N_DATES]
         if bad:
-            raise DataError(f"column {name} of {_some(bad)} has not {N_DATES} entries", "Use the index of the cubes")
+            raise DataError(
+                f"column {name} of {_some(bad)} has not one entry for each of 1 to {N_DATES} dates",
+                "Use the index of the cubes",
+            )
 
 
 def _some(places: Iterable[str]) -> str:

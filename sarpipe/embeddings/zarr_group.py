@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from sarpipe.embeddings.table import LISTS, NUMBERS, Embeddings
+from sarpipe.channels import N_DATES
+from sarpipe.embeddings.table import FLAGS, LISTS, NUMBERS, Embeddings
 
 _CHUNK = 1024
 """Places in a chunk: 4 MiB of vectors."""
@@ -35,9 +36,10 @@ def write_zarr(path: Path, embeddings: Embeddings, provenance: Mapping[str, Any]
     """Write a group: ``embedding (place, dimension)`` float32, and the index as coordinates, in the table's order.
 
     Coordinates with one value a place: ``id, store, latitude, longitude, crs, west, south, east, north,
-    valid_fraction``; with one a date ``(place, date)``: ``dates, products, orbit_passes, relative_orbits``. Metadata is
-    consolidated. A chunk that goes missing reads as unknown (NaN, NaT, 0 for crs and orbit, empty text), and each is
-    checksummed. Same embeddings and provenance, same bytes.
+    valid_fraction``, and ``flags`` with a space between them; with one a date ``(place, date)``: ``dates, products,
+    orbit_passes, relative_orbits``, where a date that is not there is NaT, 0 or empty text. Metadata is consolidated.
+    A chunk that goes missing reads as unknown (NaN, NaT, 0 for crs and orbit, empty text), and each is checksummed.
+    Same embeddings and provenance, same bytes.
 
     Args:
         path: The folder; it must not exist.
@@ -61,12 +63,18 @@ def _coordinates(embeddings: Embeddings) -> dict[str, NDArray[Any]]:
     index = embeddings.index
     arrays: dict[str, NDArray[Any]] = {name: _texts(index[name]) for name in ("id", "store")}
     arrays |= {name: index[name].to_numpy(np.int64 if name == "crs" else np.float64) for name in NUMBERS}
-    shape = embeddings.dates().shape
-    arrays["dates"] = embeddings.dates().astype(np.int64)
-    arrays["relative_orbits"] = np.array([list(row) for row in index["relative_orbits"]], np.int64).reshape(shape)
+    arrays["flags"] = _texts(" ".join(row) for row in index[FLAGS])
+    dates = embeddings.dates()
+    arrays["dates"] = dates.astype(np.int64)
+    orbits = [_padded(row, 0) for row in index["relative_orbits"]]
+    arrays["relative_orbits"] = np.array(orbits, np.int64).reshape(dates.shape)
     for name in set(LISTS) - arrays.keys():
-        arrays[name] = _texts([list(row) for row in index[name]]).reshape(shape)
+        arrays[name] = _texts([_padded(row, "") for row in index[name]]).reshape(dates.shape)
     return dict(sorted(arrays.items()))
+
+
+def _padded(row: Sequence[Any], nothing: Any) -> list[Any]:
+    return [*row, *[nothing] * (N_DATES - len(row))]
 
 
 def _texts(values: Any) -> NDArray[Any]:

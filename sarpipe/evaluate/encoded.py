@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.channels import FEATURES
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
 from sarpipe.evaluate.retrieval import GALLERY_DATES, QUERY_DATES
@@ -16,17 +17,22 @@ from sarpipe.preprocess.temporal import statistics
 Encode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Cubes ``[n, 12, 64, 64]`` (NaN where there is no data) to vectors ``[n, D]``, each row from its own cube alone."""
 
+_MEANS = slice(0, len(FEATURES))
+"""Channels that a single date gives."""
+
 _BATCH = 256
 """Places of which the cubes of both halves of the dates are in memory at a time: 100 MB."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Vectors of the places that have data in every channel.
+    """Vectors of the places that have data: every mean over the dates is known somewhere.
+
+    Deviation and difference need two dates. Where they are not known they are NaN in the cubes, for all methods alike.
 
     Attributes:
-        places: Rows of the `CubeSet` that have data in every channel.
-        paired: Those of them that have data in every channel from either half of the dates too.
+        places: Rows of the `CubeSet` that have data.
+        paired: Those of them that have data in either half of the dates too.
         whole: For each method the vectors of ``places``, ``[len(places), D]``.
         query, gallery: For each method the vectors of ``paired``, from dates 0 and 2, and from dates 1 and 3.
     """
@@ -38,8 +44,21 @@ class Encoded:
     gallery: Mapping[str, NDArray[np.float32]]
 
 
-def encode_all(cubes: CubeSet, methods: Mapping[str, Encode], progress: Callable[[str], None]) -> Encoded:
+def encode_all(
+    cubes: CubeSet,
+    methods: Mapping[str, Encode],
+    progress: Callable[[str], None],
+    *,
+    may_not_know: Collection[str] = (),
+) -> Encoded:
     """Give every method the same cubes.
+
+    Args:
+        cubes: The places.
+        methods: By name.
+        progress: Called with a line of text now and then.
+        may_not_know: Methods that give NaN for a channel without data. It becomes the mean of its dimension over
+            ``whole`` (0 where no place knows it), which is 0 after any standardisation, as an encoder has it.
 
     Raises:
         DataError: A method gives numbers that are not finite, or not one vector for each cube.
@@ -63,25 +82,40 @@ def encode_all(cubes: CubeSet, methods: Mapping[str, Encode], progress: Callable
             if kept.any():
                 ids = [cubes.ids[i] for i in rows[kept]]
                 for name, encode in methods.items():
-                    parts[view][name].append(_encode(name, encode, batch[kept], ids))
+                    parts[view][name].append(_encode(name, encode, batch[kept], ids, name in may_not_know))
     vectors = {view: {name: _join(of) for name, of in by_name.items()} for view, by_name in parts.items()}
+    for name in may_not_know:
+        mean = _known_mean(vectors["whole"][name])
+        for by_name in vectors.values():
+            by_name[name] = (
+                np.where(np.isnan(by_name[name]), mean, by_name[name]) if len(by_name[name]) else by_name[name]
+            )
     return Encoded(_rows(places), _rows(paired), vectors["whole"], vectors["query"], vectors["gallery"])
 
 
 def _has_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:
-    there: NDArray[np.bool_] = np.isfinite(images).any(axis=(2, 3)).all(axis=1)
+    there: NDArray[np.bool_] = np.isfinite(images[:, _MEANS]).any(axis=(2, 3)).all(axis=1)
     return there
 
 
-def _encode(name: str, encode: Encode, images: NDArray[np.float32], ids: list[str]) -> NDArray[np.float32]:
+def _encode(
+    name: str, encode: Encode, images: NDArray[np.float32], ids: list[str], may_not_know: bool
+) -> NDArray[np.float32]:
     vectors = np.asarray(encode(images))
     if vectors.ndim != 2 or len(vectors) != len(images):
         raise DataError(f"{name} gives an array {list(vectors.shape)} for {len(images)} cubes", "Check the encoder")
-    finite = np.isfinite(vectors).all(axis=1)
+    finite = (~np.isinf(vectors) if may_not_know else np.isfinite(vectors)).all(axis=1)
     if not finite.all():
         bad = [ids[i] for i in np.flatnonzero(~finite)]
         raise DataError(f"{name} gives numbers that are not finite for {bad[0]!r} ({len(bad)} in all)", "Train again")
     return vectors
+
+
+def _known_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    known = np.isfinite(vectors)
+    total = np.where(known, vectors, 0).sum(axis=0, dtype=np.float64)
+    mean: NDArray[np.float32] = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32)
+    return mean
 
 
 def _join(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:

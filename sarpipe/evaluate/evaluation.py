@@ -48,7 +48,7 @@ def evaluate(
     are paired. Nothing is raised for few places: what cannot be measured is None, and ``notes`` says why.
 
     Args:
-        cubes: The places. Those without data in some channel are left out, for all methods.
+        cubes: The places. Those of which some mean over the dates is not known anywhere are left out, for all methods.
         encode: The trained encoder: cubes ``float32 [n, 12, 64, 64]``, NaN where there is no data, to ``[n, D]``.
         encode_random: The same encoder before training.
         seed: For folds and resamples.
@@ -66,7 +66,7 @@ def evaluate(
     """
     say = progress or (lambda _: None)
     methods = {"sarpipe": encode, "random_weights": encode_random, "band_statistics": band_statistics}
-    encoded = encode_all(cubes, methods, say)
+    encoded = encode_all(cubes, methods, say, may_not_know=["band_statistics"])
     groups, near = clusters(cubes.index["latitude"].to_numpy(np.float64), cubes.index["longitude"].to_numpy(np.float64))
     ids = [cubes.ids[i] for i in encoded.places]
     targets = choose_targets(cubes.truth, ids, groups[encoded.places])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.channels import CHANNELS
 from sarpipe.cubes import CubeSet
 from sarpipe.evaluate.claims import ANECDOTE, LABELS
 from sarpipe.evaluate.encoded import Encoded
@@ -39,10 +40,16 @@ def notes(
     if n < ANECDOTE:
         lines.append(f"{n} places: the figures are anecdotes, and their intervals too narrow")
     if len(places) < n:
-        lines.append(f"{n - len(places)} places without data in some channel are left out")
+        lines.append(f"{n - len(places)} places without data are left out")
+    unknown = int((~np.isfinite(cubes.cubes[places, CHANNELS.index("std_vv") :]).any(axis=(1, 2, 3))).sum())
+    if unknown:
+        lines.append(
+            f"{unknown} places have no pixel with two dates: their deviation and difference over time are not known, "
+            "and taken as the mean of all places"
+        )
     if len(paired) < len(places):
         left = len(places) - len(paired)
-        lines.append(f"{left} places without data in some channel in one half of the dates are not in the retrieval")
+        lines.append(f"{left} places without a date with data in one half of the dates are not in the retrieval")
     if len(paired) < 2:
         lines.append("fewer than two places have data in both halves of the dates: the retrieval was not measured")
     lines += _target_notes(targets, len(places))

@@ -123,6 +123,20 @@ static void widen_row(const uint16_t *half, float *out, Py_ssize_t n) {
 #endif
 }
 
+static void narrow_row(const float *values, uint16_t *half, Py_ssize_t n) {
+    Py_ssize_t i = 0;
+#if defined(__x86_64__)
+    for (; i + LANES <= n; i += LANES)
+        _mm_storeu_si128((__m128i *)(half + i), _mm256_cvtps_ph(_mm256_loadu_ps(values + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) half[i] = _cvtss_sh(values[i], _MM_FROUND_TO_NEAREST_INT);
+#else
+    for (; i < n; i++) {
+        __fp16 value = (__fp16)values[i];
+        memcpy(half + i, &value, sizeof value);
+    }
+#endif
+}
+
 /* Finite, above the floor, and not the filler of 0 dB in both polarisations. */
 static Py_ssize_t mask_date(const float *vv, const float *vh, float floor_db, uint8_t *vv_valid, uint8_t *vh_valid,
                             Py_ssize_t n) {
@@ -271,6 +285,7 @@ static void bilateral_wide(const float *padded, float *out, float *work, Py_ssiz
                            float centre, float sigma, const float space[WIDE_RADIUS + 1]) {
     Py_ssize_t pitch = width + 2 * WIDE_RADIUS, rows = 2 * WIDE_RADIUS + 1;
     int fields = terms + 1;
+    const f8 g1 = all(space[1]), g2 = all(space[2]), g3 = all(space[3]), g4 = all(space[4]);
     float *ring = work;                           /* [fields][9 rows][pitch] */
     float *sums = ring + fields * rows * pitch;   /* [columns of 5, 7 and 9][pitch] */
     float *num = sums + 3 * pitch, *den = num + width;
@@ -291,30 +306,31 @@ static void bilateral_wide(const float *padded, float *out, float *work, Py_ssiz
             /* Columns of 1, 5, 7 and 9 pixels: the disc is 9 high in its middle and 1 high at its sides. */
             for (Py_ssize_t x = 0; x < pitch; x += LANES) {
                 f8 sum = load(at[4] + x);
-                sum = fma8(load(at[3] + x) + load(at[5] + x), all(space[1]), sum);
-                sum = fma8(load(at[2] + x) + load(at[6] + x), all(space[2]), sum);
+                sum = fma8(load(at[3] + x) + load(at[5] + x), g1, sum);
+                sum = fma8(load(at[2] + x) + load(at[6] + x), g2, sum);
                 store(sums + x, sum);
-                sum = fma8(load(at[1] + x) + load(at[7] + x), all(space[3]), sum);
+                sum = fma8(load(at[1] + x) + load(at[7] + x), g3, sum);
                 store(sums + pitch + x, sum);
-                sum = fma8(load(at[0] + x) + load(at[8] + x), all(space[4]), sum);
+                sum = fma8(load(at[0] + x) + load(at[8] + x), g4, sum);
                 store(sums + 2 * pitch + x, sum);
             }
             const float *p = padded + (y + WIDE_RADIUS) * pitch + WIDE_RADIUS;
+            const f8 of_den = all(inverse_factorial[k]), of_num = all(inverse_factorial[k ? k - 1 : 0]);
             for (Py_ssize_t x = 0; x < width; x += LANES) {
                 const float *of_5 = sums + x + WIDE_RADIUS, *of_7 = of_5 + pitch, *of_9 = of_7 + pitch;
                 f8 disc = load(of_9);
-                disc = fma8(load(of_7 - 1) + load(of_7 + 1), all(space[1]), disc);
-                disc = fma8(load(of_7 - 2) + load(of_7 + 2), all(space[2]), disc);
-                disc = fma8(load(of_5 - 3) + load(of_5 + 3), all(space[3]), disc);
-                disc = fma8(load(at[4] + x) + load(at[4] + x + 8), all(space[4]), disc);
+                disc = fma8(load(of_7 - 1) + load(of_7 + 1), g1, disc);
+                disc = fma8(load(of_7 - 2) + load(of_7 + 2), g2, disc);
+                disc = fma8(load(of_5 - 3) + load(of_5 + 3), g3, disc);
+                disc = fma8(load(at[4] + x) + load(at[4] + x + 8), g4, disc);
                 /* Horner's rule in p, from the last term: field k is term k of the denominator and k - 1 of the other. */
                 f8 value = load(p + x);
                 if (k == fields - 1) {
-                    store(num + x, disc * all(inverse_factorial[k - 1]));
+                    store(num + x, disc * of_num);
                     store(den + x, all(0.0f));
                 } else {
-                    if (k) store(num + x, fma8(load(num + x), value, disc * all(inverse_factorial[k - 1])));
-                    store(den + x, fma8(load(den + x), value, disc * all(inverse_factorial[k])));
+                    if (k) store(num + x, fma8(load(num + x), value, disc * of_num));
+                    store(den + x, fma8(load(den + x), value, disc * of_den));
                 }
             }
         }
@@ -354,11 +370,14 @@ static void clahe_table(const int32_t *histogram, int32_t count, float clip_limi
         int step = LEVELS / rest > 1 ? LEVELS / rest : 1;
         for (int i = 0; i < LEVELS && rest > 0; i += step, rest--) clipped[i]++;
     }
-    float scale = 255.0f / (float)count;
-    for (int i = 0; i < LEVELS; i++) {
-        sum += clipped[i];
-        float level = nearbyintf((float)sum * scale);
-        table[i] = (uint8_t)(level > 255.0f ? 255.0f : level);
+    const f8 scale = all(255.0f / (float)count), magic = all(8388608.0f); /* 2^23: adding it rounds, ties to even */
+    for (int i = 0; i < LEVELS; i++) clipped[i] = sum += clipped[i];
+    for (int i = 0; i < LEVELS; i += LANES) {
+        i8 counts;
+        memcpy(&counts, clipped + i, sizeof counts);
+        f8 level = -larger(-(__builtin_convertvector(counts, f8) * scale), all(-255.0f));
+        i8 whole = (i8)(level + magic);
+        for (int lane = 0; lane < LANES; lane++) table[i + lane] = (uint8_t)whole[lane];
     }
 }
 
@@ -536,16 +555,26 @@ static void sobel_image(const uint8_t *image, const uint8_t *valid, float *out, 
 
 /* ---- resampling and statistics ---- */
 
+/* Some stretches of a row at once: one sum would wait for itself. */
+INLINE void weigh(const float *from, float *to, Py_ssize_t width, Py_ssize_t taps, const float *weight, const int n) {
+    f8 sum[4];
+    for (int i = 0; i < n; i++) sum[i] = load(from + i * LANES) * all(weight[0]);
+    for (Py_ssize_t tap = 1; tap < taps; tap++) {
+        const f8 share = all(weight[tap]);
+        for (int i = 0; i < n; i++) sum[i] = fma8(load(from + tap * width + i * LANES), share, sum[i]);
+    }
+    for (int i = 0; i < n; i++) store(to + i * LANES, sum[i]);
+}
+
 /* Each output row is a short weighted sum of input rows: `taps` weights from row `start[row]` on. */
 static void along_rows(const float *image, float *out, Py_ssize_t width, Py_ssize_t size, Py_ssize_t taps,
                        const int32_t *start, const float *weights) {
     for (Py_ssize_t row = 0; row < size; row++) {
         const float *from = image + start[row] * width, *weight = weights + row * taps;
-        for (Py_ssize_t x = 0; x < width; x += LANES) {
-            f8 sum = load(from + x) * all(weight[0]);
-            for (Py_ssize_t tap = 1; tap < taps; tap++) sum = fma8(load(from + tap * width + x), all(weight[tap]), sum);
-            store(out + row * width + x, sum);
-        }
+        float *to = out + row * width;
+        Py_ssize_t x = 0;
+        for (; x + 4 * LANES <= width; x += 4 * LANES) weigh(from + x, to + x, width, taps, weight, 4);
+        for (; x < width; x += LANES) weigh(from + x, to + x, width, taps, weight, 1);
     }
 }
 
@@ -707,6 +736,21 @@ static PyObject *py_widen(PyObject *self, PyObject *args) {
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&half);
+    PyBuffer_Release(&out);
+    if (!ok) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_narrow(PyObject *self, PyObject *args) {
+    Py_buffer values, out;
+    if (!PyArg_ParseTuple(args, "y*w*:narrow", &values, &out)) return NULL;
+    int ok = sized(&out, values.len / 4, 2, "out");
+    if (ok) {
+        Py_BEGIN_ALLOW_THREADS
+        narrow_row(values.buf, out.buf, values.len / 4);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&values);
     PyBuffer_Release(&out);
     if (!ok) return NULL;
     Py_RETURN_NONE;
@@ -984,6 +1028,7 @@ static PyObject *py_deviation(PyObject *self, PyObject *args) { return over_date
 
 static PyMethodDef functions[] = {
     {"widen", py_widen, METH_VARARGS, "widen(float16, out float32)"},
+    {"narrow", py_narrow, METH_VARARGS, "narrow(float32, out float16)"},
     {"mask", py_mask, METH_VARARGS, "mask(float32 [2, n], out uint8 [2, n], floor_db, n) -> valid values"},
     {"quantise", py_quantise, METH_VARARGS, "quantise(float32, low, high, out uint8)"},
     {"bilateral", py_bilateral, METH_VARARGS,

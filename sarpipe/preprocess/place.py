@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.channels import CUBE_SIZE, FEATURES
+from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES
 from sarpipe.preprocess import grey
 from sarpipe.preprocess.bilateral import bilateral, bilateral_of_nine
 from sarpipe.preprocess.clahe import clahe
@@ -29,7 +29,7 @@ class Cube:
 
     Attributes:
         cube: ``float32 [12, 64, 64]``, channels as in `sarpipe.channels.CHANNELS`; NaN where there is no data.
-        frames: ``float32 [4, 4, 64, 64]``: for each date the four features; NaN where there is no data.
+        frames: ``float32 [T, 4, 64, 64]``: for each date the four features; NaN where there is no data.
         valid: Share of the pixels that hold data, 0 to 1, for each date.
     """
 
@@ -41,8 +41,11 @@ class Cube:
 def make_cube(db: NDArray[np.floating], recipe: Recipe) -> Cube:
     """Turn one place into a cube.
 
+    With a single date, deviation and difference over time are NaN, not known, in recipe ``sar``, and 0, as numpy has
+    them, in recipe ``original``.
+
     Args:
-        db: ``[dates, 2, H, W]`` backscatter in dB, VV then VH, dates in order; pixels without data as
+        db: ``[T, 2, H, W]`` backscatter in dB, VV then VH, dates in order, at least one; pixels without data as
             `sarpipe.preprocess.mask.valid_pixels` knows them. H and W are multiples of 8.
         recipe: How.
 
@@ -80,7 +83,8 @@ def _original_features(db: NDArray[np.float32], out: NDArray[np.float32]) -> Non
 def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
     values = [_values(date) for date in db]
     valid = [valid_pixels(date, recipe.floor_db) for date in values]
-    share = float(np.mean(valid))
+    shares = tuple(np.count_nonzero(mask) / mask.size for mask in valid)
+    share = sum(shares) / len(shares)
     if share < recipe.min_valid:
         raise RejectedPlaceError(f"{share:.1%} of the pixels hold data, recipe 'sar' needs {recipe.min_valid:.0%}")
     # Statistics at the size of the cube: the deviation over time then measures change, where at 10 m it measures
@@ -89,10 +93,10 @@ def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
         [resample(_sar_features(date, mask, recipe), CUBE_SIZE) for date, mask in zip(values, valid, strict=True)]
     )
     cube = statistics(frames)
-    empty = ~np.isfinite(cube).any(axis=(1, 2))
+    empty = ~np.isfinite(cube[: len(FEATURES)]).any(axis=(1, 2))
     if empty.any():
-        raise RejectedPlaceError("no pixel has two dates with data, so nothing can be said of change over time")
-    return Cube(cube, frames, tuple(float(mask.mean()) for mask in valid))
+        raise RejectedPlaceError(f"no pixel of the cube holds data in {CHANNELS[int(empty.argmax())]}")
+    return Cube(cube, frames, shares)
 
 
 def _sar_features(db: NDArray[np.float32], valid: NDArray[np.bool_], recipe: SarRecipe) -> NDArray[np.float32]:
@@ -108,7 +112,7 @@ def _sar_features(db: NDArray[np.float32], valid: NDArray[np.bool_], recipe: Sar
         )
     equalised = clahe(grey.of_window(features[0], recipe.window_db), valid[0])
     features[2] = equalised
-    features[2][~valid[0]] = np.nan
+    np.copyto(features[2], np.nan, where=~valid[0])
     sobel(equalised, valid[0], features[3])
     return features
 

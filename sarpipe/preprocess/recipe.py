@@ -35,6 +35,9 @@ class SarRecipe(BaseModel):
     )
     window_db: tuple[float, float] = Field((-30.0, 5.0), description="VV dB that become grey levels 0 and 255")
     floor_db: float = Field(-60.0, ge=-100, le=-30, description="Values at or below are without data, dB")
+    orbit_pass: Literal["both", "ascending", "descending"] = Field(
+        "both", description="Which dates are used: of both passes, or only those of one"
+    )
     min_valid: float = Field(0.5, ge=0, le=1, description="Share of pixels that a place must have, else quarantine")
 
     @field_validator("window_db")

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, N_DATES
 from sarpipe.errors import DataError
 from sarpipe.preprocess.place import Cube, RejectedPlaceError, make_cube
+from sarpipe.preprocess.quality import quality_flags, used_dates
 from sarpipe.preprocess.recipe import Recipe
-from sarpipe.ssl4eo.source import store_name
-from sarpipe.ssl4eo.store import Store, read_store
+from sarpipe.preprocess.rows import RowWriter
+from sarpipe.ssl4eo import Group, Store, UnreadablePlace, read_parts, store_name
 
 INDEX = pa.schema(
     [
@@ -36,27 +37,34 @@ INDEX = pa.schema(
         ("relative_orbits", pa.list_(pa.int64())),
         ("valid_fraction", pa.float64()),
         ("valid_fractions", pa.list_(pa.float64())),
+        ("flags", pa.list_(pa.string())),
     ]
 )
 QUARANTINE = pa.schema([("id", pa.string()), ("store", pa.string()), ("reason", pa.string())])
 
 
-def truth_path(store: Path) -> Path:
-    """Where a simulator leaves the truth of a store: ``<name>.truth.parquet`` beside it."""
-    return store.with_name(f"{store_name(store)}.truth.parquet")
+def truth_path(source: Path | Group) -> Path:
+    """Where a simulator leaves the truth of a store: ``<name>.truth.parquet`` beside it, or in the folder of a group,
+    which has one truth for all of its files.
+    """
+    if isinstance(source, Group):
+        return source.folder / f"{source.folder.name}.truth.parquet"
+    return source.with_name(f"{store_name(source)}.truth.parquet")
 
 
-def write_unit(folder: Path, path: Path, recipe: Recipe, ledger: Path | None) -> None:
+def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path | None) -> None:
     """Turn one store into the files of a unit.
 
-    ``cubes.npy`` float32 [n, 12, 64, 64], ``frames.npy`` float16 [n, 4, 4, 64, 64], ``index.parquet`` (n rows),
-    ``quarantine.parquet`` (places of which no cube could be made, with the reason), ``unit.json`` (the store, and how
-    many places it holds: what came out is counted against it), ``truth.parquet`` (n rows, where there is truth). Same
-    store and recipe, same bytes.
+    ``cubes.npy`` float32 [n, 12, 64, 64], ``frames.npy`` float16 [n, 4, 4, 64, 64] (NaN for a date that is not there),
+    ``index.parquet`` (n rows), ``quarantine.parquet`` (places of which no cube could be made, with the reason),
+    ``unit.json`` (the store, how many places it holds: what came out is counted against it; and which of them could
+    not be read), ``truth.parquet`` (n rows, where there is truth). Same store and recipe, same bytes.
+
+    Cubes are written as they are made: in memory are the places that are read together, and one cube.
 
     Args:
         folder: Exists; the caller commits it.
-        path: The store.
+        source: The store, or a group of files.
         recipe: How.
         ledger: As in `sarpipe.ssl4eo.archive.open_archive`.
 
@@ -65,44 +73,54 @@ def write_unit(folder: Path, path: Path, recipe: Recipe, ledger: Path | None) ->
     """
     # A unit has one core: more workers, not more threads, use the others.
     cv2.setNumThreads(1)
-    store = read_store(path, ledger)
-    kept, cubes, rejected = _make_cubes(store, recipe)
-    np.save(folder / "cubes.npy", _stack([made.cube for made in cubes], (len(CHANNELS),), np.dtype(np.float32)))
-    np.save(
-        folder / "frames.npy",
-        _stack([made.frames for made in cubes], (N_DATES, len(FEATURES)), np.dtype(np.float16)),
-    )
-    (folder / "unit.json").write_text(json.dumps({"store": store.name, "places": len(store.ids)}) + "\n")
-    rows = [_row(store, i, made) for i, made in zip(kept, cubes, strict=True)]
+    rows: list[Mapping[str, Any]] = []
+    rejected: list[Mapping[str, str]] = []
+    unreadable: list[str] = []
+    places = 0
+    with (
+        RowWriter(folder / "cubes.npy", (len(CHANNELS), CUBE_SIZE, CUBE_SIZE), np.dtype(np.float32)) as cubes,
+        RowWriter(
+            folder / "frames.npy", (N_DATES, len(FEATURES), CUBE_SIZE, CUBE_SIZE), np.dtype(np.float16)
+        ) as frames,
+    ):
+        for part in read_parts(source, ledger):
+            if isinstance(part, UnreadablePlace):
+                places += 1
+                unreadable.append(part.id)
+                rejected.append({"id": part.id, "store": part.store, "reason": part.reason})
+                continue
+            places += len(part.ids)
+            for i, place in enumerate(part.ids):
+                try:
+                    dates = used_dates(part.orbit_passes[i], recipe)
+                    made = make_cube(_of_dates(part.place(i), dates), recipe)
+                except RejectedPlaceError as reason:
+                    rejected.append({"id": place, "store": part.name, "reason": str(reason)})
+                    continue
+                cubes.append(made.cube)
+                frames.append(_all_dates(made.frames))
+                rows.append(_row(part, i, dates, made))
+    name = store_name(source)
+    (folder / "unit.json").write_text(json.dumps({"store": name, "places": places, "unreadable": unreadable}) + "\n")
     pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), folder / "index.parquet")
     pq.write_table(pa.Table.from_pylist(rejected, schema=QUARANTINE), folder / "quarantine.parquet")
-    if truth_path(path).exists():
-        ids = [store.ids[i] for i in kept]
-        pq.write_table(_truth(truth_path(path), ids), folder / "truth.parquet")
+    if truth_path(source).exists():
+        pq.write_table(_truth(truth_path(source), [row["id"] for row in rows]), folder / "truth.parquet")
 
 
-def _make_cubes(store: Store, recipe: Recipe) -> tuple[list[int], list[Cube], list[dict[str, str]]]:
-    kept: list[int] = []
-    cubes: list[Cube] = []
-    rejected: list[dict[str, str]] = []
-    for i, place in enumerate(store.db):
-        try:
-            cubes.append(make_cube(place, recipe))
-            kept.append(i)
-        except RejectedPlaceError as reason:
-            rejected.append({"id": store.ids[i], "store": store.name, "reason": str(reason)})
-    return kept, cubes, rejected
+def _of_dates(db: NDArray[np.float16], dates: list[int]) -> NDArray[np.float16]:
+    return db if len(dates) == len(db) else db[dates]
 
 
-def _stack(arrays: list[NDArray[np.float32]], axes: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    stacked = np.empty((len(arrays), *axes, CUBE_SIZE, CUBE_SIZE), dtype)
-    for row, array in zip(stacked, arrays, strict=True):
-        row[:] = array
-    return stacked
+def _all_dates(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Four dates, of which those that are not there are NaN."""
+    missing = N_DATES - len(frames)
+    return np.pad(frames, ((0, missing), *((0, 0),) * 3), constant_values=np.nan) if missing else frames
 
 
-def _row(store: Store, i: int, made: Cube) -> Mapping[str, Any]:
+def _row(store: Store, i: int, dates: list[int], made: Cube) -> Mapping[str, Any]:
     west, south, east, north = store.bounds[i].tolist()
+    passes = [store.orbit_passes[i][t] for t in dates]
     return {
         "id": store.ids[i],
         "store": store.name,
@@ -114,13 +132,14 @@ def _row(store: Store, i: int, made: Cube) -> Mapping[str, Any]:
         "east": east,
         "north": north,
         # A date that is not known is null, in Python None.
-        "dates": store.dates[i].tolist(),
+        "dates": store.dates[i, dates].tolist(),
         "date_order": store.order[i],
-        "products": store.products[i],
-        "orbit_passes": store.orbit_passes[i],
-        "relative_orbits": store.relative_orbits[i],
+        "products": [store.products[i][t] for t in dates],
+        "orbit_passes": passes,
+        "relative_orbits": [store.relative_orbits[i][t] for t in dates],
         "valid_fraction": float(np.mean(made.valid)),
         "valid_fractions": list(made.valid),
+        "flags": quality_flags(made, passes, store.order[i]),
     }
 
 

@@ -164,7 +164,10 @@ def _place(places: CubeSet, row: int, scales: Sequence[Scale]) -> Html:
         for channel, image, scale in zip(CHANNELS, places.cubes[row], scales, strict=True)
     )
     record = places.index.iloc[row]
-    facts = join((Html(f"<span>{text(fact)}</span>") for fact in (_position(record), *_acquisitions(record))), " · ")
+    facts = join(
+        (Html(f"<span>{text(fact)}</span>") for fact in (_position(record), *_acquisitions(record), *_flags(record))),
+        " · ",
+    )
     return Html(
         f'<article class="place"><h3>{identity}</h3>\n{paragraph(facts, "note")}\n'
         f'<div class="channels">{pictures}</div></article>'
@@ -180,6 +183,11 @@ def _position(record: pd.Series) -> str:
 def _acquisitions(record: pd.Series) -> list[str]:
     known = [_acquisition(*pair) for pair in zip(record["dates"], record["orbit_passes"], strict=True)]
     return [words or "date not known" for words in known] if any(known) else ["dates and orbits not known"]
+
+
+def _flags(record: pd.Series) -> list[str]:
+    """Quality flags in words; ``mixed_passes`` is seen from the dates already."""
+    return [flag.replace("_", " ") for flag in record.get("flags", []) if flag != "mixed_passes"]
 
 
 def _acquisition(date: object, orbit: str) -> str:

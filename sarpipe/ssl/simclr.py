@@ -26,12 +26,14 @@ class Batch(NamedTuple):
         keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys`; on the CPU.
         cubes: ``float [B, 12, 64, 64]``, NaN where there is no data.
         frames: ``float [B, 4, 4, 64, 64]``, or None where no view needs them.
+        dates: ``bool [B, 4]``, which dates a place has; on the CPU.
         latitude, longitude: ``float64 [B]``, degrees; NaN unknown.
     """
 
     keys: Tensor
     cubes: Tensor
     frames: Tensor | None
+    dates: Tensor
     latitude: Tensor
     longitude: Tensor
 
@@ -80,7 +82,13 @@ class SimClr(nn.Module):
         """The loss of one batch, with views drawn for this epoch."""
         with torch.no_grad():
             views = two_views(
-                batch.cubes, batch.frames, batch.keys, self.contrast.views, seed=self.contrast.seed, epoch=epoch
+                batch.cubes,
+                batch.frames,
+                batch.keys,
+                self.contrast.views,
+                seed=self.contrast.seed,
+                epoch=epoch,
+                dates=batch.dates,
             )
         # Both views in one pass: BatchNorm sees them all, and cannot tell which is which.
         with torch.autocast(batch.cubes.device.type, torch.bfloat16, enabled=self.contrast.bf16):

@@ -17,7 +17,14 @@ _FROM_VH = torch.tensor([name.endswith("_vh") for name in CHANNELS])
 
 
 def two_views(
-    cubes: Tensor, frames: Tensor | None, keys: Tensor, settings: ViewSettings, *, seed: int, epoch: int
+    cubes: Tensor,
+    frames: Tensor | None,
+    keys: Tensor,
+    settings: ViewSettings,
+    *,
+    seed: int,
+    epoch: int,
+    dates: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw two views of each place, on the device where the cubes are.
 
@@ -33,10 +40,12 @@ def two_views(
         settings: How.
         seed: The run's.
         epoch: Which pass over the places.
+        dates: ``bool [B, 4]``, which dates a place has, at least one; None: all. On the CPU.
 
     Returns:
         Two times ``float32 [B, 12, 64, 64]``, in the units of the cubes, NaN where there is no data.
     """
+    there = dates if dates is not None else torch.ones(len(keys), N_DATES, dtype=torch.bool)
 
     def view(number: int) -> Tensor:
         def draws(draw: Draw) -> Tensor:
@@ -44,10 +53,10 @@ def two_views(
 
         x = cubes.to(torch.float32, copy=True)
         if frames is not None:
-            _take_some_dates(x, frames, draws(Draw.DATES), settings)
+            _take_some_dates(x, frames, there, draws(Draw.DATES), settings)
         x = _geometry(x, draws(Draw.CROP), draws(Draw.SYMMETRY), settings)
         _blur(x, draws(Draw.BLUR), settings.blur[number])
-        _add_speckle(x, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings)
+        _add_speckle(x, there, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings)
         _add_offset(x, draws(Draw.OFFSET), settings)
         _drop_polarisation(x, draws(Draw.POLARISATION), settings)
         return x
@@ -60,17 +69,21 @@ def _chosen(numbers: Tensor, probability: float) -> Tensor:
     return (numbers < probability).nonzero()[:, 0]
 
 
-def _take_some_dates(x: Tensor, frames: Tensor, streams: Tensor, settings: ViewSettings) -> None:
-    """Put the statistics of 2 to 4 of the dates in the place of the cube, which is of all dates."""
-    n_dates = frames.shape[1]
-    numbers = uniform(streams, n_dates + 2)
+def _take_some_dates(x: Tensor, frames: Tensor, dates: Tensor, streams: Tensor, settings: ViewSettings) -> None:
+    """Put the statistics of 2 or more of a place's dates in the place of the cube, which is of all of them.
+
+    A place of one date or two has no such part: its view is the cube.
+    """
+    n_dates = dates.sum(1)
+    numbers = uniform(streams, frames.shape[1] + 2)
     size = 2 + (numbers[:, 1] * (n_dates - 1)).long()
     # A view of all dates is the cube itself: its statistics may have been taken before the resampling.
     rows = _chosen(torch.where(size < n_dates, numbers[:, 0], 1), settings.date_subset)
-    # The dates with the smallest numbers: every subset of a size is equally likely.
-    dates = numbers[rows, 2:].argsort(1).argsort(1) < size[rows, None]
+    # The dates with the smallest numbers: every subset of a size is equally likely. Those that are not there come last.
+    ranked = numbers[rows, 2:].masked_fill(~dates[rows], 1).argsort(1).argsort(1)
+    chosen = ranked < size[rows, None]
     there = rows.to(x.device)
-    part = statistics_of_dates(frames[there], dates.to(x.device))
+    part = statistics_of_dates(frames[there], chosen.to(x.device))
     # Dates that leave a channel without any data (two half-empty ones) make no view.
     usable = ~part.isnan().flatten(2).all(2).any(1)[:, None, None, None]
     x[there] = torch.where(usable, part, x[there])
@@ -124,7 +137,7 @@ def _blur(x: Tensor, streams: Tensor, probability: float) -> None:
     x[there] = smooth
 
 
-def _add_speckle(x: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings) -> None:
+def _add_speckle(x: Tensor, dates: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings) -> None:
     """Noise of sigma dB on each date, as it shows in the mean and in the difference (which are independent).
 
     At 64 px so many looks are averaged that multiplicative gamma speckle is normal in dB.
@@ -135,7 +148,8 @@ def _add_speckle(x: Tensor, streams: Tensor, pixel_streams: Tensor, settings: Vi
     there = rows.to(x.device)
     shape = (len(rows), 2, *x.shape[2:])
     in_mean, in_difference = normal_pairs(pixel_streams[rows].to(x.device), shape[1] * shape[2] * shape[3])
-    x[there, _MEANS] += in_mean.view(shape) * (sigma / N_DATES**0.5)
+    n_dates = dates[rows].sum(1)[:, None, None, None].to(x.device)
+    x[there, _MEANS] += in_mean.view(shape) * (sigma / n_dates**0.5)
     x[there, _DIFFERENCES] += in_difference.view(shape) * (sigma * 2**0.5)
 
 

@@ -13,19 +13,20 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from sarpipe.errors import DataError
-from sarpipe.storage.durable import write_bytes
-from sarpipe.storage.key import digest_json, file_sha256
+from sarpipe.storage import address, digest_json, file_sha256, read_small, write_small
 
 MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
 MAX_FILES = 10_000
 # Size of the record that ends a zip without a comment, and where in it the number of members stands.
 _END_BYTES, _END_COUNT = 22, 10
-_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError)
+ZIP_ERRORS = (zlib.error, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError)
 """What zipfile raises on a damaged file; a name that is not UTF-8 is a ValueError."""
 
 
@@ -44,7 +45,7 @@ class Archive:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and checksums: two stores of one fingerprint hold the same bytes."""
-        return digest_json({name: list(record) for name, record in self.records.items()})
+        return fingerprint(self.records)
 
     @property
     def source_bytes(self) -> int:
@@ -68,15 +69,19 @@ class Archive:
 
     def _read_zip(self, name: str) -> bytes:
         try:
-            with zipfile.ZipFile(self.path) as bundle:
-                member = bundle.getinfo(name)
-                if _record(member) != self.records[name]:
-                    raise DataError(f"{self.path} was replaced while it was read", "Run it again")
-                # Never more than was declared: a few deflated bytes may stand for gigabytes.
-                with bundle.open(member) as file:
-                    return file.read(member.file_size + 1)
-        except (zlib.error, KeyError, OSError, *_ZIP_ERRORS) as error:
+            member = self._bundle.getinfo(name)
+            if _record(member) != self.records[name]:
+                raise DataError(f"{self.path} was replaced while it was read", "Run it again")
+            # Never more than was declared: a few deflated bytes may stand for gigabytes.
+            with self._bundle.open(member) as file:
+                return file.read(member.file_size + 1)
+        except (KeyError, OSError, *ZIP_ERRORS) as error:
             raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
+
+    @cached_property
+    def _bundle(self) -> zipfile.ZipFile:
+        """The zip, whose directory is read once; it is closed with the archive."""
+        return zipfile.ZipFile(self.path)
 
     def _read_folder(self, name: str) -> bytes:
         try:
@@ -89,6 +94,11 @@ class Archive:
                 "Fetch the store again, or delete its file in the folder 'sources' to accept it as it is now",
             )
         return data
+
+
+def fingerprint(records: Mapping[str, tuple[int, str]]) -> str:
+    """The fingerprint of a store of these records (`Archive.fingerprint`)."""
+    return digest_json({name: list(record) for name, record in records.items()})
 
 
 def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = True) -> Archive:
@@ -112,33 +122,56 @@ def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = Tru
 
 
 def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
-    records: dict[str, tuple[int, str]] = {}
     try:
-        with zipfile.ZipFile(path) as bundle:
-            _check_count(path, bundle)
-            for member in (member for member in bundle.infolist() if not member.is_dir()):
-                _check_member(path, member, records)
-                # Compares its name in the directory with the name at its bytes: a variable that may be missing must
-                # not be missed because its name is damaged.
-                bundle.open(member).close()
-                records[member.filename] = _record(member)
-    except _ZIP_ERRORS as error:
-        raise DataError(
-            f"{path} is not a whole zip file ({path.stat().st_size:,} bytes: {error})",
-            "It may be truncated: fetch it again",
-        ) from error
+        with path.open("rb") as file:
+            bundle, records = open_zip(file, path)
+            bundle.close()
+            return records
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    return records
 
 
-def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
+def open_zip(
+    file: IO[bytes], path: object, largest: int = MAX_FILE_BYTES, *, headers: bool = True
+) -> tuple[zipfile.ZipFile, dict[str, tuple[int, str]]]:
+    """Open a zip, and check it as far as that goes without reading its files.
+
+    Args:
+        file: The zip, seekable.
+        path: What it is called in messages.
+        largest: No file of it may have more bytes.
+        headers: Whether to compare each name in the directory with the one at the member's bytes, anywhere in the
+            file: a variable that may be missing must not be missed because its name is damaged.
+
+    Returns:
+        The zip, and of each file of it by name the bytes and CRC-32.
+
+    Raises:
+        DataError: It is damaged, or holds what no store does.
+    """
+    records: dict[str, tuple[int, str]] = {}
+    try:
+        bundle = zipfile.ZipFile(file)
+        _check_count(file, path, bundle)
+        for member in (member for member in bundle.infolist() if not member.is_dir()):
+            _check_member(path, member, records, largest)
+            if headers:
+                bundle.open(member).close()
+            records[member.filename] = _record(member)
+    except ZIP_ERRORS as error:
+        size = file.seek(0, os.SEEK_END)
+        raise DataError(
+            f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
+        ) from error
+    return bundle, records
+
+
+def _check_count(file: IO[bytes], path: object, bundle: zipfile.ZipFile) -> None:
     """Compare the members found with the number that the end of the zip declares, as zipfile does not: a damaged
     length in the directory may swallow members without a word.
     """
-    with path.open("rb") as file:
-        file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
-        declared = int.from_bytes(file.read(2), "little")
+    file.seek(-_END_BYTES - len(bundle.comment) + _END_COUNT, os.SEEK_END)
+    declared = int.from_bytes(file.read(2), "little")
     found = len(bundle.infolist())
     if found > MAX_FILES:
         raise DataError(f"{path} holds {found:,} files: more than any store of the data set")
@@ -146,8 +179,8 @@ def _check_count(path: Path, bundle: zipfile.ZipFile) -> None:
         raise zipfile.BadZipFile(f"{found} files found, {declared} declared")
 
 
-def _check_member(path: Path, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]]) -> None:
-    _check_size(path, member.filename, member.file_size, len(records))
+def _check_member(path: object, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]], largest: int) -> None:
+    _check_size(path, member.filename, member.file_size, len(records), largest)
     if member.filename in records:
         raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -161,15 +194,15 @@ def _record(member: zipfile.ZipInfo) -> tuple[int, str]:
 def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
     sizes = _folder_sizes(path)
     note = ledger / f"{path.name}-{sha256(str(path.resolve()).encode()).hexdigest()[:12]}.json" if ledger else None
-    if note is None or not note.exists():
+    known = _read_note(note) if note is not None else None
+    if known is None:
         records = {name: (size, _hashed(path, name)) for name, size in sizes.items()}
         if note is not None and remember:
             document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
-            write_bytes(note, json.dumps(document, indent=1).encode())
+            write_small(note, json.dumps(document, indent=1).encode())
         return Archive(path, records)
-    records = _read_note(note)
-    seen = {name: size for name, (size, _) in records.items()}
-    if seen != sizes:
+    seen = {name: size for name, (size, _) in known.items()}
+    if note is not None and seen != sizes:
         differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
         raise DataError(
             f"{path}: {differing[0]!r} is not what it was when the store was first seen "
@@ -177,7 +210,7 @@ def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
             f"{len(differing)} files differ)",
             f"Fetch the store again, or delete {note.parent.name}/{note.name} in the output folder to accept it now",
         )
-    return Archive(path, records)
+    return Archive(path, known)
 
 
 def _folder_sizes(path: Path) -> dict[str, int]:
@@ -197,20 +230,23 @@ def _hashed(path: Path, name: str) -> str:
         raise DataError(f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
 
 
-def _check_size(path: Path, name: str, size: int, count: int) -> None:
-    if size > MAX_FILE_BYTES or count > MAX_FILES:
+def _check_size(path: object, name: str, size: int, count: int, largest: int = MAX_FILE_BYTES) -> None:
+    if size > largest or count > MAX_FILES:
         raise DataError(
             f"{path}: {name!r} has {size:,} bytes and is file {count}: larger than any store of the data set"
         )
 
 
-def _read_note(note: Path) -> dict[str, tuple[int, str]]:
+def _read_note(note: Path) -> dict[str, tuple[int, str]] | None:
+    """What was written down of a folder; None: it is seen for the first time."""
     try:
-        document = json.loads(note.read_bytes())
+        document = json.loads(read_small(note))
         records = {str(name): (int(size), str(checksum)) for name, (size, checksum) in document["files"].items()}
         intact = document["checksum"] == digest_json(records)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
-        raise DataError(f"{note} is damaged", "Delete it: the store's checksums are then taken anew")
+        raise DataError(f"{address(note)} is damaged", "Delete it: the store's checksums are then taken anew")
     return records

@@ -6,6 +6,8 @@ import zlib
 from typing import Any
 
 import numcodecs
+import numpy as np
+from numpy.typing import NDArray
 
 from sarpipe.errors import DataError
 
@@ -13,19 +15,20 @@ ALLOWED = ("blosc", "lz4", "zlib", "zstd")
 """Compressors that only decompress. ``pickle`` and the like, which run code found in data, are refused."""
 
 
-def decode(data: bytes, compressor: dict[str, Any] | None, expected: int, where: str) -> bytes:
-    """Decompress one chunk to exactly ``expected`` bytes.
+def decode_into(data: bytes, compressor: dict[str, Any] | None, out: NDArray[Any], where: str) -> None:
+    """Decompress one chunk into memory that is there already, so that nothing is copied a second time.
 
     Args:
         data: The chunk as stored.
         compressor: The ``compressor`` entry of ``.zarray``; None means stored as it is.
-        expected: Bytes of the decoded chunk, from the array's shape and dtype.
+        out: C-contiguous, of the chunk's decoded size; filled.
         where: Store and chunk, for messages.
 
     Raises:
         DataError: The codec is not allowed, the data is damaged, or it declares another size. A declared
             size is checked before anything is decompressed.
     """
+    expected = out.nbytes
     name = compressor.get("id") if compressor else None
     if name is not None and name not in ALLOWED:
         raise DataError(f"{where}: codec {name!r} is not allowed", f"Allowed are {', '.join(ALLOWED)}")
@@ -35,12 +38,11 @@ def decode(data: bytes, compressor: dict[str, Any] | None, expected: int, where:
     if declared is not None and declared != expected:
         raise DataError(f"{where}: decodes to {declared:,} bytes, expected {expected:,}", "Fetch the store again")
     try:
-        decoded = _decode(data, name, expected)
+        size = _decode(data, name, out.reshape(-1).view(np.uint8))
     except (RuntimeError, ValueError, zlib.error) as error:
         raise DataError(f"{where}: cannot be decoded: {error}", "Fetch the store again") from error
-    if len(decoded) != expected:
-        raise DataError(f"{where}: decodes to {len(decoded):,} bytes, expected {expected:,}", "Fetch the store again")
-    return decoded
+    if size != expected:
+        raise DataError(f"{where}: decodes to {size:,} bytes, expected {expected:,}", "Fetch the store again")
 
 
 def _declared_size(data: bytes, name: str | None) -> int | None:
@@ -70,13 +72,18 @@ def _zstd_size(data: bytes) -> int:
     return size + 256 if width == 2 else size
 
 
-def _decode(data: bytes, name: str | None, expected: int) -> bytes:
+def _decode(data: bytes, name: str | None, out: NDArray[np.uint8]) -> int:
+    """Fill ``out`` and give the bytes that the data decodes to."""
     if name is None:
-        return data
-    if name == "zlib":
+        out[:] = np.frombuffer(data, np.uint8)
+    elif name == "zlib":
         stream = zlib.decompressobj()
-        decoded = stream.decompress(data, expected + 1)
-        if not stream.eof and len(decoded) <= expected:
+        decoded = stream.decompress(data, out.nbytes + 1)
+        if not stream.eof and len(decoded) <= out.nbytes:
             raise ValueError("its end, with the checksum, is missing")
-        return decoded
-    return bytes(numcodecs.get_codec({"id": name}).decode(data))
+        if len(decoded) != out.nbytes:
+            return len(decoded)
+        out[:] = np.frombuffer(decoded, np.uint8)
+    else:
+        numcodecs.get_codec({"id": name}).decode(data, out=out)
+    return out.nbytes

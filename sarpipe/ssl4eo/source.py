@@ -1,35 +1,36 @@
-"""Which stores a SOURCE names: a folder of stores, one store, a glob, or a split list."""
+"""Which stores a SOURCE names: a folder of stores, one store, a glob, or a split list; in any of three layouts."""
 
 from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sarpipe.errors import UsageError
-
-SUFFIXES = (".zarr.zip", ".zarr")
-
-
-def store_name(path: Path) -> str:
-    """The file name without ``.zarr.zip`` or ``.zarr``."""
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
+from sarpipe.ssl4eo.group import PART, Group, Source, group_places
+from sarpipe.ssl4eo.name import check_names, in_order
+from sarpipe.ssl4eo.remote import find_remote
+from sarpipe.storage.remote import is_url, local_path
 
 
-def find_stores(source: str | Path) -> list[Path]:
-    """The stores that ``source`` names: absolute paths in the order of their names.
+def find_stores(source: str | Path) -> Sequence[Source]:
+    """The stores that ``source`` names, in the order of their names.
+
+    Absolute paths, groups of files of a place, or what lies at a URL.
 
     Args:
-        source: A folder of stores, one store (``.zarr.zip`` or ``.zarr``), a glob pattern, or a split list (a
-            ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``).
+        source: A folder of stores, one store (``.zarr.zip``, ``.zarr`` or ``.tar``), a glob pattern, or a split list
+            (a ``.txt`` file with one file name a line, as SSL4EO-S12's ``splits/ssl4eos12_train.txt``); or a URL of
+            one. Files of a single place each are put together (`sarpipe.ssl4eo.group.group_places`); a folder of them
+            may be cut into folders ``part-000000`` and so on.
 
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    path = Path(os.path.expanduser(source))
+    if is_url(source):
+        return find_remote(str(source))
+    path = local_path(source)
     if not path.exists() and any(character in str(source) for character in "*?["):
         stores = [Path(match) for match in glob.glob(str(path), recursive=True) if _is_store(Path(match))]
         where = f"no store matches {source}"
@@ -39,28 +40,32 @@ def find_stores(source: str | Path) -> list[Path]:
     elif _is_store(path):
         stores, where = [path], ""
     elif path.is_dir():
-        stores = [child for child in path.iterdir() if _is_store(child)]
+        stores = _children(path) or [store for part in sorted(path.iterdir()) for store in _of_part(part)]
         where = f"{path} holds no store"
     elif path.exists():
         raise UsageError(
-            f"{path} is neither a store nor a folder of stores", "A store is a .zarr.zip file or a .zarr folder"
+            f"{path} is neither a store nor a folder of stores", "A store is a .zarr.zip or .tar file or a .zarr folder"
         )
     else:
-        raise UsageError(
-            f"{path} does not exist", "Give a folder of .zarr.zip stores, one store, a glob or a split list"
-        )
+        raise UsageError(f"{path} does not exist", "Give a folder of stores, one store, a glob or a split list")
     if not stores:
         raise UsageError(where, _hint(path))
-    return _unique(
-        sorted((Path(os.path.abspath(store)) for store in stores), key=lambda store: (store_name(store), str(store)))
-    )
+    return _unique(in_order(Path(os.path.abspath(store)) for store in stores))
+
+
+def _children(folder: Path) -> list[Path]:
+    return [child for child in folder.iterdir() if _is_store(child)]
+
+
+def _of_part(folder: Path) -> list[Path]:
+    return _children(folder) if PART.fullmatch(folder.name) and folder.is_dir() else []
 
 
 def _is_store(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     return (
-        path.name.endswith(".zarr.zip")
+        path.name.endswith((".zarr.zip", ".tar"))
         if path.is_file()
         else path.is_dir() and (path.name.endswith(".zarr") or (path / ".zgroup").is_file())
     )
@@ -84,22 +89,16 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _hint(path: Path) -> str:
-    below = [child for child in (path / "S1GRD", path / "train" / "S1GRD", path / "val" / "S1GRD") if child.is_dir()]
+    usual = ("S1GRD", "train/S1GRD", "val/S1GRD", "s1", "data/s1")
+    below = [path / name for name in usual if (path / name).is_dir()]
     if below:
         return f"Did you mean {below[0]}?"
-    return "A store is a .zarr.zip file or a .zarr folder; 'sarpipe simulate DIR' makes some to try"
+    return "A store is a .zarr.zip or .tar file or a .zarr folder; 'sarpipe simulate DIR' makes some to try"
 
 
-def _unique(stores: list[Path]) -> list[Path]:
+def _unique(paths: list[Path]) -> list[Path | Group]:
     """Each store once, by the first of its names: a link keeps the name that it gives, and two links are one store."""
-    by_name: dict[str, Path] = {}
-    seen: set[str] = set()
-    for store in stores:
-        real = os.path.realpath(store)
-        if real in seen:
-            continue
-        seen.add(real)
-        other = by_name.setdefault(store_name(store), store)
-        if other != store:
-            raise UsageError(f"{other} and {store} have one name", "Keep one of them, or name it in a glob")
-    return list(by_name.values())
+    by_real = {os.path.realpath(path): path for path in reversed(paths)}
+    stores = in_order(group_places(list(by_real.values())))
+    check_names(stores)
+    return stores

@@ -8,19 +8,31 @@ import math
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.errors import DataError
-from sarpipe.ssl4eo.archive import Archive
-from sarpipe.ssl4eo.codec import decode
+from sarpipe.ssl4eo.codec import decode_into
 
 MAX_ARRAY_BYTES = 128 * 1024 * 1024
 MAX_CHUNKS = 4096
 MAX_AXES = 5
 _DTYPE = re.compile(r"[<>|][fiuU][1-9]\d{0,4}", re.ASCII)
+
+
+class Files(Protocol):
+    """The files of a store or of a single place, checked when they are read (`sarpipe.ssl4eo.archive.Archive`)."""
+
+    @property
+    def path(self) -> object:
+        """What they are called in messages."""
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; a `DataError` if they are not what they were."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class ArrayInfo:
         return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
 
 
-def array_info(archive: Archive, name: str) -> ArrayInfo:
+def array_info(archive: Files, name: str) -> ArrayInfo:
     """Read and check the metadata of an array; nothing is allocated.
 
     Raises:
@@ -74,7 +86,9 @@ def array_info(archive: Archive, name: str) -> ArrayInfo:
     return info
 
 
-def read_array(archive: Archive, info: ArrayInfo, *, empty_is_fill: bool = False) -> NDArray[Any]:
+def read_array(
+    archive: Files, info: ArrayInfo, *, empty_is_fill: bool = False, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Decode a whole array.
 
     Args:
@@ -83,32 +97,40 @@ def read_array(archive: Archive, info: ArrayInfo, *, empty_is_fill: bool = False
         empty_is_fill: Whether a chunk that is not there stands for its fill value (Zarr leaves out chunks that
             hold nothing else), as is right for coordinates that may be unknown. Otherwise it is an error: zarr
             itself would give 0 dB, a plausible backscatter, without a word.
+        out: Where to, of the array's shape and dtype; any strides. A chunk that falls on contiguous memory is
+            decoded straight into it.
 
     Raises:
         DataError: A chunk is missing or damaged.
     """
-    result = np.empty(info.shape, dtype=info.dtype)
+    result = np.empty(info.shape, dtype=info.dtype) if out is None else out
     for position in itertools.product(*(range(count) for count in info.grid)):
         start = tuple(i * chunk for i, chunk in zip(position, info.chunks, strict=True))
-        region = tuple(slice(s, s + chunk) for s, chunk in zip(start, info.chunks, strict=True))
+        # The dots keep what has no axes an array.
+        region: tuple[Any, ...] = (*(slice(s, s + chunk) for s, chunk in zip(start, info.chunks, strict=True)), ...)
         key = f"{info.name}/{info.separator.join(map(str, position)) or '0'}"
+        target = result[region]
         if key in archive:
-            inside = tuple(slice(0, size) for size in result[region].shape)
-            result[region] = _chunk(archive, info, key)[inside]
+            _read_chunk(archive, info, key, target)
         elif empty_is_fill:
-            result[region] = _fill(archive, info)
+            target[...] = _fill(archive, info)
         else:
             raise DataError(f"{archive.path}: chunk {key} is missing", "Fetch the store again")
     return result
 
 
-def _chunk(archive: Archive, info: ArrayInfo, key: str) -> NDArray[Any]:
-    expected = math.prod(info.chunks) * info.dtype.itemsize
-    data = decode(archive.read(key), info.compressor, expected, f"{archive.path}/{key}")
-    return np.frombuffer(data, dtype=info.dtype).reshape(info.chunks)
+def _read_chunk(archive: Files, info: ArrayInfo, key: str, target: NDArray[Any]) -> None:
+    where = f"{archive.path}/{key}"
+    if target.shape == info.chunks and target.flags.c_contiguous:
+        decode_into(archive.read(key), info.compressor, target, where)
+        return
+    # Chunks at the end of an axis are as large as all others.
+    chunk = np.empty(info.chunks, info.dtype)
+    decode_into(archive.read(key), info.compressor, chunk, where)
+    target[...] = chunk[tuple(slice(0, size) for size in target.shape)]
 
 
-def _fill(archive: Archive, info: ArrayInfo) -> NDArray[Any]:
+def _fill(archive: Files, info: ArrayInfo) -> NDArray[Any]:
     """The fill value; where there is none, NaN for floats: 0 degrees would be a place."""
     floating = info.dtype.kind == "f"
     if info.fill is None:
@@ -155,7 +177,7 @@ def _check_size(info: ArrayInfo, where: str) -> None:
         )
 
 
-def _json(archive: Archive, name: str) -> dict[str, Any]:
+def _json(archive: Files, name: str) -> dict[str, Any]:
     try:
         document = json.loads(archive.read(name))
     except (ValueError, RecursionError) as error:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sarpipe.errors import DataError, SarpipeError, StorageError, UsageError
+from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
+from sarpipe.ssl4eo import Source
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
+from sarpipe.stages.cubes_parquet import parquet_folder
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
 from sarpipe.stages.places import read_quarantine
@@ -16,7 +18,7 @@ from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receip
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
-from sarpipe.storage import Artefact, inspect, open_verified
+from sarpipe.storage import Artefact, address, inspect, open_verified, synced
 
 STAGES = ("preprocess", "train", "embed", "evaluate", "report")
 _PLANS: dict[str, Callable[..., Step]] = {
@@ -51,7 +53,7 @@ def find_cubes(settings: Settings, folder: str | None) -> Artefact:
             f"{path} is no set of cubes below {settings.cubes_folder}", "Leave it out to take the last one"
         )
     try:
-        return open_verified(path)
+        return synced(path)
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist", "Leave it out to take the last one") from error
 
@@ -85,10 +87,12 @@ def settle(
     }
     failed = {name: error for name, error in errors.items() if name not in refused}
     if failed:
+        for error in failed.values():
+            if isinstance(error, StorageError | ClusterError):
+                # No property of the one store.
+                raise error
         name, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        if isinstance(error, StorageError):
-            raise error
         raise SarpipeError(
             f"store {name} failed: {_said(error)}{more}",
             f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",
@@ -139,12 +143,11 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
 
 def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     """The set that these stores make, if they and it are there."""
-    if not all(step.done or step.state == "refused" for step in stores):
+    if not all(step.done or step.state in ("partial", "refused") for step in stores):
         return None
-    units = [unit_receipt(step) for step in stores if step.done]
-    step = plan_set(
-        settings, units, {step.name: _without_folder(step.why, step.source) for step in stores if not step.done}
-    )
+    units = [unit_receipt(step) for step in stores if step.state != "refused"]
+    refused = {step.name: _without_folder(step.why, step.source) for step in stores if step.state == "refused"}
+    step = plan_set(settings, units, refused)
     return inspect(step.folder) if step.folder and step.done else None
 
 
@@ -186,8 +189,10 @@ def _summarise_places(settings: Settings, results: Mapping[str, Mapping[str, Any
 def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     outputs: dict[str, str] = {}
     if "preprocess" in results:
-        outputs["cubes"] = results["preprocess"]["cube_set"]["folder"]
-        outputs["quarantine"] = str(quarantine_path(settings))
+        outputs["cubes"] = address(Path(results["preprocess"]["cube_set"]["folder"]))
+        if settings.format == "parquet":
+            outputs["cubes_parquet"] = address(parquet_folder(settings))
+        outputs["quarantine"] = address(quarantine_path(settings))
     names = {
         "train": {"model": ""},
         "embed": {f"embeddings_{kind}": f"embeddings.{kind}" for kind in ("parquet", "csv", "zarr")},
@@ -197,11 +202,11 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     for stage, files in names.items():
         if stage in results:
             folder = Path(results[stage]["folder"])
-            outputs |= {name: str(folder / file) for name, file in files.items()}
+            outputs |= {name: address(folder / file) for name, file in files.items()}
     return outputs
 
 
-def _without_folder(reason: str, store: Path | None) -> str:
+def _without_folder(reason: str, store: Source | None) -> str:
     """A reason by the store's own name: where a store lies is no property of what is made from it."""
     return reason.replace(str(store), store.name) if store is not None else reason
 

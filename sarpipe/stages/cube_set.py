@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,9 @@ from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.preprocess.unit import INDEX, QUARANTINE
 from sarpipe.settings import Settings
 from sarpipe.stages.places import UNIT, UNIT_ROW, read_quarantine
-from sarpipe.stages.preprocess import StoreReceipt
+from sarpipe.stages.preprocess import LOOKS, StoreReceipt
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
-from sarpipe.storage import Artefact, digest_json, open_verified
-from sarpipe.storage.durable import write_bytes
+from sarpipe.storage import Artefact, address, digest_json, fetched, open_verified, read_small, synced, write_small
 
 CODE = ("stages/cube_set.py", "stages/places.py", "preprocess/unit.py")
 
@@ -83,13 +83,14 @@ def publish_set(settings: Settings, cube_set: SetReceipt) -> None:
     """
     folder = Path(cube_set["folder"])
     quarantine = read_quarantine(open_verified(folder))
-    write_bytes(quarantine_path(settings), quarantine.to_csv(index=False, lineterminator="\n").encode())
+    write_small(quarantine_path(settings), quarantine.to_csv(index=False, lineterminator="\n").encode())
     if not cube_set["places_kept"]:
         raise DataError(
-            f"no place is left: all {cube_set['places_in']} are in quarantine", f"{quarantine_path(settings)} says why"
+            f"no place is left: all {cube_set['places_in']} are in quarantine",
+            f"{address(quarantine_path(settings))} says why",
         )
     document = {"set": folder.name, "checksum": digest_json(folder.name)}
-    write_bytes(settings.cubes_folder / "current.json", json.dumps(document).encode())
+    write_small(settings.cubes_folder / "current.json", json.dumps(document).encode())
 
 
 def quarantine_path(settings: Settings) -> Path:
@@ -106,11 +107,11 @@ def current_set(settings: Settings) -> Artefact:
     """
     note = settings.cubes_folder / "current.json"
     try:
-        document = json.loads(note.read_bytes())
+        document = json.loads(read_small(note))
         name, checksum = str(document["set"]), document["checksum"]
     except FileNotFoundError as error:
         raise UsageError(
-            f"there are no cubes of recipe {settings.recipe.name!r} below {settings.data}",
+            f"there are no cubes of recipe {settings.recipe.name!r} below {address(settings.data)}",
             "Run 'sarpipe preprocess SOURCE' first, with the same --data and --recipe",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -118,13 +119,14 @@ def current_set(settings: Settings) -> Artefact:
     if checksum != digest_json(name) or Path(name).name != name:
         raise DamagedError(f"{note} is damaged", "Run 'sarpipe preprocess SOURCE' again")
     try:
-        return open_verified(settings.cubes_folder / name)
+        return synced(settings.cubes_folder / name)
     except FileNotFoundError as error:
         raise UsageError(f"{settings.cubes_folder / name} is gone", "Run 'sarpipe preprocess SOURCE' again") from error
 
 
 def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> None:
-    artefacts = [open_verified(Path(unit["folder"])) for unit in units]
+    with ThreadPoolExecutor(LOOKS) as looking:
+        artefacts = list(looking.map(lambda unit: fetched(Path(unit["folder"]), unit["digest"]), units))
     index = _concatenate([_with_place(artefact) for artefact in artefacts], _empty_index())
     twice = index["id"].duplicated()
     quarantine = pd.concat(

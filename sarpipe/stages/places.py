@@ -11,7 +11,7 @@ import pandas as pd
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, N_DATES
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DamagedError, UsageError
-from sarpipe.storage import Artefact, digest_json, open_verified
+from sarpipe.storage import Artefact, digest_json, fetched
 
 UNIT, UNIT_ROW = "unit", "unit_row"
 """Columns of a set's index that say where a place's cube lies."""
@@ -63,7 +63,7 @@ def read_quarantine(cube_set: Artefact) -> pd.DataFrame:
 def _open_unit(folder: Path, digest: str) -> Artefact:
     hint = "Run 'sarpipe preprocess SOURCE' again: it makes this unit anew"
     try:
-        artefact = open_verified(folder)
+        artefact = fetched(folder, digest)
     except FileNotFoundError as error:
         raise UsageError(f"unit {folder} is gone", hint) from error
     if artefact.digest != digest:

@@ -1,9 +1,14 @@
-"""Stage preprocess: stores to units of cubes, one unit a store."""
+"""Stage preprocess: stores to units of cubes, one unit a store, a shard or a group of files."""
 
 from __future__ import annotations
 
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -11,11 +16,25 @@ from sarpipe.errors import DataError
 from sarpipe.preprocess.kernel import way
 from sarpipe.preprocess.unit import truth_path, write_unit
 from sarpipe.settings import Settings
-from sarpipe.ssl4eo import find_stores, open_archive, store_name
+from sarpipe.ssl4eo import Archive, RemoteGroup, Source, UnreadablePlace, find_stores, open_source, store_name
+from sarpipe.ssl4eo.bundle import Bundle, shown_id
+from sarpipe.ssl4eo.remote import (
+    REQUESTS,
+    RemoteArchive,
+    has_checksums,
+    local_copy,
+    look_again,
+    open_remote,
+    truth_of,
+    truth_sha256,
+)
+from sarpipe.stages.cubes_parquet import with_parquet
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
-from sarpipe.storage import Artefact, file_sha256, inspect
+from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
+LOOKS = 8
+"""Units that are looked at side by side: hashing leaves Python's lock, and the disk may be what is waited for."""
 
 
 class StoreReceipt(Receipt):
@@ -41,7 +60,13 @@ def plan_preprocess(
     Raises:
         UsageError: There is nothing at ``source``, or no store.
     """
-    return [_plan_store(settings, path, force=force, remember=remember) for path in find_stores(source)]
+    stores = find_stores(source)
+    # Where they are remote, or what is made of them is, a plan waits more than it works.
+    waits = settings.data_url is not None or any(isinstance(store, RemotePath | RemoteGroup) for store in stores)
+    with ThreadPoolExecutor(REQUESTS if waits else LOOKS) as looking:
+        look = partial(_plan_store, settings, force=force, remember=remember)
+        steps = list(looking.map(look, stores))
+        return list(looking.map(partial(with_parquet, settings), steps)) if settings.format == "parquet" else steps
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:
@@ -51,19 +76,23 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
         DataError: The store cannot be used, or is not the one that was planned for.
     """
     started = time.monotonic()
-    path = _source(step)
-    planned = _plan_store(settings, path, force=False, remember=True)
+    settings, source = settings.here(), look_again(_source(step))
+    planned = _plan_store(settings, source, force=False, remember=True)
     if planned.state == "refused":
         raise DataError(planned.why)
     if planned.key != step.key:
-        raise DataError(f"{path} has changed since this run was planned", "Run it again")
+        raise DataError(f"{source} has changed since this run was planned", "Run it again")
 
     def write(folder: Path) -> None:
-        write_unit(folder, path, settings.recipe, ledger(settings))
-        if _plan_store(settings, path, force=False, remember=True).key != step.key:
-            raise DataError(f"{path} has changed while it was read", "Run it again")
+        with local_copy(source) as path:
+            write_unit(folder, path, settings.recipe, ledger(settings))
+            # Its own checksums say what was read. Without them only the server can say that nothing has changed.
+            now = path if has_checksums(source) else look_again(source)
+            if _inputs(_opened(settings, now, remember=True), path) != step.meta["inputs"]:
+                raise DataError(f"{source} has changed while it was read", "Run it again")
 
-    artefact, computed = make(step, write)
+    # In the folder that it has on this machine.
+    artefact, computed = make(replace(step, folder=planned.folder), write)
     return _receipt(step, artefact, computed=computed, seconds=time.monotonic() - started)
 
 
@@ -74,28 +103,47 @@ def unit_receipt(step: Step) -> StoreReceipt:
     return _receipt(step, inspect(step.folder), computed=False, seconds=0.0)
 
 
-def _plan_store(settings: Settings, path: Path, *, force: bool, remember: bool) -> Step:
-    name = store_name(path)
+def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bool) -> Step:
+    name = store_name(source)
     try:
-        archive = open_archive(path, ledger(settings), remember=remember)
+        opened = _opened(settings, source, remember=remember)
+        inputs = _inputs(opened, source)
     except DataError as error:
-        return refused("preprocess", name, str(error), path)
-    truth = truth_path(path)
-    step = plan_step(
+        return refused("preprocess", name, str(error), source)
+    planned = plan_step(
         "preprocess",
         name,
         settings.cubes_folder,
-        inputs={
-            "store": archive.fingerprint,
-            "source_bytes": archive.source_bytes,
-            "truth": file_sha256(truth) if truth.exists() else None,
-            "kernel": way(),
-        },
+        inputs=inputs,
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
         force=force,
     )
-    return made_from(step, path)
+    step = made_from(planned, source)
+    try:
+        if step.done and isinstance(opened, Bundle) and _is_mended(step, opened):
+            return replace(step, state="forced", why="there, but a place that could not be read is now another")
+    except DataError as error:
+        return refused("preprocess", name, str(error), source)
+    return step
+
+
+def _is_mended(step: Step, bundle: Bundle) -> bool:
+    """Whether places of a unit that could not be read are not as they were.
+
+    The fingerprint of a bundle does not hold the bytes of its places, so a place that was damaged and has been fetched
+    again may leave it as it was.
+    """
+    if step.folder is None:
+        raise ValueError(f"step {step.name} has no folder")
+    unit = inspect(step.folder)
+    unreadable = set(json.loads(unit.path("unit.json").read_bytes())["unreadable"])
+    if not unreadable:
+        return False
+    table = pq.read_table(unit.path("quarantine.parquet"), columns=["id", "reason"]).to_pylist()
+    before = sorted(row["reason"] for row in table if row["id"] in unreadable)
+    now = replace(bundle, members=tuple(m for m in bundle.members if shown_id(m.key) in unreadable))
+    return before != sorted(part.reason for part in now.read() if isinstance(part, UnreadablePlace))
 
 
 def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> StoreReceipt:
@@ -106,7 +154,30 @@ def _receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) 
     }
 
 
-def _source(step: Step) -> Path:
+def _opened(settings: Settings, source: Source, *, remember: bool) -> Archive | Bundle | RemoteArchive:
+    if isinstance(source, RemotePath | RemoteGroup):
+        return open_remote(source)
+    return open_source(source, ledger(settings), remember=remember)
+
+
+def _inputs(opened: Archive | Bundle | RemoteArchive, source: Source) -> dict[str, Any]:
+    """What a unit is made from: the same for a store and its copy elsewhere."""
+    return {
+        "store": opened.fingerprint,
+        "source_bytes": opened.source_bytes,
+        "truth": _truth_sha256(source),
+        "kernel": way(),
+    }
+
+
+def _truth_sha256(source: Source) -> str | None:
+    if isinstance(source, RemotePath | RemoteGroup):
+        return truth_sha256(truth_of(source))
+    truth = truth_path(source)
+    return file_sha256(truth) if truth.exists() else None
+
+
+def _source(step: Step) -> Source:
     if step.source is None:
         raise ValueError(f"step {step.name} has no store")
     return step.source

@@ -90,7 +90,9 @@ def _write(
             monitors=pd.read_parquet(model.path("monitors.parquet")),
             places=places,
             vectors=vectors,
-            compression=compression(source_bytes(cube_set), counts["places_in"]),
+            compression=compression(
+                source_bytes(cube_set), counts["places_in"], float(places.index["dates"].map(len).mean())
+            ),
             quarantine=read_quarantine(cube_set),
             provenance=provenance(step),
         )

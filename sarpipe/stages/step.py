@@ -6,14 +6,16 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
-from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, open_verified
+from sarpipe.ssl4eo import Source
+from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, synced
 
-State = Literal["done", "missing", "damaged", "forced", "refused", "waits"]
+State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
 _LIBRARIES = ("sarpipe", "numpy", "opencv-python-headless", "torch", "pyarrow")
 
@@ -27,11 +29,12 @@ class Step:
         name: What it works on: a store, a preset. Names the task run.
         folder: Where the artefact is or will be; None where that cannot be known yet (``refused``, ``waits``).
         key: 64 hex digits, from inputs, settings and code; empty where the folder is None.
-        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``forced`` (there, but to be made again),
-            ``refused`` (its store cannot be used), ``waits`` (for an earlier step that is to be made first).
+        state: ``done`` (there, and verified), ``missing``, ``damaged``, ``partial`` (there, but something beside it is
+            not), ``forced`` (there, but to be made again), ``refused`` (its store cannot be used), ``waits`` (for an
+            earlier step that is to be made first).
         why: The state in words.
         meta: What the key was made from and with which versions; goes into the manifest.
-        source: The raw store, for the steps of ``preprocess``.
+        source: The raw store, or a group of files, for the steps of ``preprocess``.
     """
 
     stage: str
@@ -41,7 +44,7 @@ class Step:
     state: State
     why: str
     meta: Mapping[str, Any]
-    source: Path | None = None
+    source: Source | None = None
 
     @property
     def done(self) -> bool:
@@ -83,8 +86,8 @@ def plan_step(
         force: Make it again although it is there.
         label: Start of the folder's name; ``name`` by default.
     """
-    version_of_code = code_version(code)
-    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": version_of_code})
+    made = made_here(code)
+    key = digest_json({"stage": stage, "inputs": inputs, "settings": settings, "code": made["code"]})
     folder = parent / f"{label or name}-{key[:12]}"
     meta = {
         "stage": stage,
@@ -92,11 +95,17 @@ def plan_step(
         "key": key,
         "inputs": dict(inputs),
         "settings": dict(settings),
-        "code": version_of_code,
-        "versions": {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES},
+        **made,
     }
     state, why = _look(folder, key, force=force)
     return Step(stage, name, folder, key, state, why, meta)
+
+
+@cache
+def made_here(code: tuple[str, ...]) -> Mapping[str, Any]:
+    """What makes an artefact in this process: the version of the ``code``, and those of the libraries."""
+    versions = {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES}
+    return {"code": code_version(code), "versions": versions}
 
 
 def waiting(stage: str, name: str, earlier: str) -> Step:
@@ -104,12 +113,12 @@ def waiting(stage: str, name: str, earlier: str) -> Step:
     return Step(stage, name, None, "", "waits", f"depends on what {earlier} makes", {})
 
 
-def refused(stage: str, name: str, why: str, source: Path) -> Step:
+def refused(stage: str, name: str, why: str, source: Source) -> Step:
     """A step whose store cannot be used."""
     return Step(stage, name, None, "", "refused", why, {}, source)
 
 
-def made_from(step: Step, source: Path) -> Step:
+def made_from(step: Step, source: Source) -> Step:
     """The step with its raw store."""
     return replace(step, source=source)
 
@@ -130,7 +139,8 @@ def receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -
     return {
         "stage": step.stage,
         "name": step.name,
-        "folder": str(artefact.folder),
+        # Not where the artefact was made: that may be the cache of another machine.
+        "folder": str(step.folder),
         "digest": artefact.digest,
         "computed": computed,
         "seconds": round(seconds, 2),
@@ -150,7 +160,7 @@ def require(step: Step, command: str) -> Artefact:
 
 def _look(folder: Path, key: str, *, force: bool) -> tuple[State, str]:
     try:
-        artefact = open_verified(folder)
+        artefact = synced(folder)
     except FileNotFoundError:
         return "missing", _why_missing(folder)
     except DamagedError as error:

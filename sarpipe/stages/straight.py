@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from typing import Any
 
-from distributed import as_completed
-
-from sarpipe.cluster import dask_session
-from sarpipe.errors import DataError, StorageError
+from sarpipe.cluster import CALLS, dask_session
+from sarpipe.errors import ClusterError, DataError, StorageError
 from sarpipe.settings import Settings
 from sarpipe.stages.chain import Preprocessed, find_cubes, find_earlier, settle
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
+from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
-from sarpipe.stages.preprocess import StoreReceipt, make_store, plan_preprocess, unit_receipt
+from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.report import make_report, plan_report
 from sarpipe.stages.step import Step
 from sarpipe.stages.train import make_model, plan_train
+from sarpipe.stages.worker import make_on_worker
 from sarpipe.storage import Artefact
 
 OnProgress = Callable[[str, int, int, str], None]
@@ -57,6 +59,8 @@ def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, forc
     units, refused = settle(steps, receipts, errors)
     cube_set = make_set(plan_set(settings, units, refused), units, refused)
     publish_set(settings, cube_set)
+    if settings.format == "parquet":
+        publish_parquet(settings, units)
     return {"units": units, "refused": refused, "cube_set": cube_set, "seconds": round(time.monotonic() - started, 2)}
 
 
@@ -79,21 +83,21 @@ def _on_dask(
     on_store: Callable[[str], None],
 ) -> None:
     """Make the units of ``steps`` on workers; how each ended goes to ``receipts`` or ``errors``."""
-    with dask_session(len(steps), workers=settings.workers, address=settings.dask) as client:
-        names = {
-            client.submit(make_store, step, settings, pure=False, key=f"{step.name}-{step.key[:12]}"): step.name
-            for step in steps
-        }
-        for future in as_completed(names, loop=client.loop):
+    with (
+        ThreadPoolExecutor(min(len(steps), CALLS)) as waiting,
+        # Left first, however: then no call waits any longer.
+        dask_session(len(steps), workers=settings.workers, address=settings.dask),
+    ):
+        names = {waiting.submit(copy_context().run, make_on_worker, step, settings): step.name for step in steps}
+        for future in as_completed(names):
             error = future.exception()
             if error is None:
                 receipts[names[future]] = future.result()
             else:
                 errors[names[future]] = error
             on_store(names[future])
-            future.release()
-            if isinstance(error, StorageError):
-                # The disk is full or cannot be written: no other store will fare better.
+            if isinstance(error, StorageError | ClusterError):
+                # The disk is full or cannot be written, or no worker is left: no other store will fare better.
                 break
 
 

@@ -1,15 +1,29 @@
 """The verified store: what is written is complete, checksummed and found again, or it is not there."""
 
-from sarpipe.storage.artefact import Artefact, commit, ensure, inspect, open_verified
+from sarpipe.storage.artefact import Artefact, commit, inspect, open_verified
 from sarpipe.storage.key import code_version, digest_json, file_sha256
+from sarpipe.storage.mirror import address, ensure, fetched, link, mount, read_small, synced, write_small
+from sarpipe.storage.remote import RemotePath, Stat, is_url, local_path, remote_path
 
 __all__ = [
     "Artefact",
+    "RemotePath",
+    "Stat",
+    "address",
     "code_version",
     "commit",
     "digest_json",
     "ensure",
+    "fetched",
     "file_sha256",
     "inspect",
+    "is_url",
+    "link",
+    "local_path",
+    "mount",
     "open_verified",
+    "read_small",
+    "remote_path",
+    "synced",
+    "write_small",
 ]

@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from sarpipe.errors import DamagedError, StorageError
 from sarpipe.storage.durable import fsync_path, fsync_tree, storage_errors
 from sarpipe.storage.key import digest_json, file_sha256
 from sarpipe.storage.lock import exclusive
+from sarpipe.storage.verified import known_sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_AGAIN = "Run the stage again: it makes this anew"
+AGAIN = "Run the stage again: it makes this anew"
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,46 @@ def commit(folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None])
         temporary.mkdir()
         try:
             write(temporary)
-            artefact = Artefact(folder, meta, _records(temporary))
+            # The disk writes while the processor hashes. A failure of either ends both.
+            with ThreadPoolExecutor(1) as beside:
+                syncing = beside.submit(fsync_tree, temporary)
+                artefact = Artefact(folder, meta, _records(temporary))
+                syncing.result()
             _write_manifest(temporary, artefact)
             fsync_tree(temporary)
             _put_in_place(temporary, folder)
         finally:
             _remove(temporary)
     return artefact
+
+
+def adopt(folder: Path, fetch: Callable[[Path], None]) -> Artefact:
+    """Put the copy of an artefact at ``folder``, if it is whole. What stood there is replaced. One at a time, as
+    `commit`.
+
+    Args:
+        folder: Where it shall be.
+        fetch: Called with a temporary folder. It brings the files, and the manifest.
+
+    Raises:
+        DamagedError: What came does not match the manifest that came.
+        StorageError: The disk is full, or the folder cannot be written to.
+    """
+    temporary = _temporary(folder)
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
+        temporary.mkdir()
+        try:
+            fetch(temporary)
+            whole = open_verified(temporary)
+            fsync_tree(temporary)
+            _put_in_place(temporary, folder)
+        except DamagedError as error:
+            raise DamagedError(error.message.replace(str(temporary), str(folder)), error.hint) from error
+        finally:
+            _remove(temporary)
+    return replace(whole, folder=folder)
 
 
 def inspect(folder: Path) -> Artefact:
@@ -94,12 +129,12 @@ def inspect(folder: Path) -> Artefact:
         artefact = Artefact(folder, document["meta"], document["files"])
     except FileNotFoundError:
         if folder.is_dir():
-            raise DamagedError(f"{folder} has no {MANIFEST}", _AGAIN) from None
+            raise DamagedError(f"{folder} has no {MANIFEST}", AGAIN) from None
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, IsADirectoryError, NotADirectoryError):
         intact = False
     if not intact:
-        raise DamagedError(f"{path} is damaged", _AGAIN)
+        raise DamagedError(f"{path} is damaged", AGAIN)
     return artefact
 
 
@@ -114,12 +149,12 @@ def open_verified(folder: Path) -> Artefact:
     found = {str(path.relative_to(folder)): path for path in _walk(folder)}
     for name in sorted(artefact.files.keys() ^ found.keys()):
         state = "is missing" if name in artefact.files else "is not in the manifest"
-        raise DamagedError(f"{folder / name} {state}", _AGAIN)
+        raise DamagedError(f"{folder / name} {state}", AGAIN)
     for name, record in artefact.files.items():
         if not _is_regular(found[name]):
-            raise DamagedError(f"{found[name]} is not a regular file", _AGAIN)
-        if found[name].stat().st_size != record["bytes"] or file_sha256(found[name]) != record["sha256"]:
-            raise DamagedError(f"{found[name]} does not match its checksum", _AGAIN)
+            raise DamagedError(f"{found[name]} is not a regular file", AGAIN)
+        if found[name].stat().st_size != record["bytes"] or known_sha256(found[name]) != record["sha256"]:
+            raise DamagedError(f"{found[name]} does not match its checksum", AGAIN)
     return artefact
 
 

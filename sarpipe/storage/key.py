@@ -8,9 +8,11 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
+_PARSING = Lock()
 
 
 def digest_json(value: Any) -> str:
@@ -40,7 +42,11 @@ def code_version(parts: tuple[str, ...]) -> str:
     Args:
         parts: Paths below ``sarpipe/``: files (``"channels.py"``) or folders (``"preprocess"``).
     """
-    sources = {str(path.relative_to(PACKAGE)): _normalised(path) for part in parts for path in _files(PACKAGE / part)}
+    # One thread at a time: Python 3.11's parser counts its recursion for all threads together (cpython 106905).
+    with _PARSING:
+        sources = {
+            str(path.relative_to(PACKAGE)): _normalised(path) for part in parts for path in _files(PACKAGE / part)
+        }
     return digest_json(sources)[:12]
 
 

@@ -29,6 +29,7 @@ class Places:
     def __init__(self, cubes: CubeSet, device: torch.device, *, with_frames: bool) -> None:
         self.device = device
         self.keys = place_keys(cubes.ids)
+        self._dates = torch.from_numpy(dates_with_data(cubes.frames))
         self._coordinates = torch.tensor(cubes.index[["latitude", "longitude"]].to_numpy(np.float64), device=device)
         tensors = [_tensor(cubes.cubes)] + ([_tensor(cubes.frames)] if with_frames else [])
         on_gpu = device.type == "cuda" and _fits(tensors, device)
@@ -43,7 +44,20 @@ class Places:
         there = positions.to(self.device)
         data = [tensor[positions.to(tensor.device)].to(self.device) for tensor in self._data]
         latitude, longitude = self._coordinates[there].unbind(1)
-        return Batch(self.keys[positions], data[0], data[1] if len(data) > 1 else None, latitude, longitude)
+        frames = data[1] if len(data) > 1 else None
+        return Batch(self.keys[positions], data[0], frames, self._dates[positions], latitude, longitude)
+
+
+def dates_with_data(frames: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which dates of each place hold any data: ``[N, 4]``, at least one for each place.
+
+    Args:
+        frames: ``[N, 4, 4, 64, 64]``, NaN where there is no data.
+    """
+    there = np.array([[np.isfinite(date).any() for date in place] for place in frames[:, :, 0]], bool)
+    there = there.reshape(frames.shape[:2])
+    # A cube may stand for dates of which too little is left after the resampling.
+    return there | ~there.any(axis=1, keepdims=True)
 
 
 def _tensor(array: NDArray[np.floating]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from pyproj import Transformer
 
 from sarpipe.embeddings import Embeddings
+from sarpipe.embeddings.table import LISTS
 
 HALF = 1320.0
 
@@ -37,6 +39,7 @@ def _row(place: str, longitude: float, latitude: float, crs: int) -> dict[str, A
         "orbit_passes": ["ascending", "ascending", "unknown", "descending"],
         "relative_orbits": [1, 2, 0, 175],
         "valid_fraction": 0.75,
+        "flags": ["date_order_stored", "partly_valid"],
     }
 
 
@@ -69,3 +72,13 @@ def embeddings(make_embeddings: Callable[..., Embeddings]) -> Embeddings:
             ("centre-only", 12.5, 41.9, 0),
         ]
     )
+
+
+@pytest.fixture
+def fewer_dates_embeddings(embeddings: Embeddings) -> Embeddings:
+    """The same places with 1, 2, 3 and 4 dates."""
+    index = embeddings.index.copy()
+    for name in LISTS:
+        index[name] = [row[:count] for row, count in zip(index[name], (1, 2, 3, 4), strict=True)]
+    index["flags"] = [["single_date"], [], ["partly_valid"], []]
+    return replace(embeddings, index=index)

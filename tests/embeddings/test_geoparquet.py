@@ -35,6 +35,17 @@ def test_what_is_written_is_read_again(path: Path, embeddings: Embeddings) -> No
     pd.testing.assert_frame_equal(index[plain], embeddings.index[plain], check_dtype=False)
 
 
+def test_places_of_fewer_dates_are_read_again_with_so_many(tmp_path: Path, fewer_dates_embeddings: Embeddings) -> None:
+    table = fewer_dates_embeddings
+    write_geoparquet(tmp_path / "e.parquet", table, PROVENANCE)
+    read = read_geoparquet(tmp_path / "e.parquet")
+    order = [read.ids.index(place) for place in table.ids]
+    np.testing.assert_array_equal(read.dates()[order], table.dates())
+    np.testing.assert_array_equal(read.date_counts()[order], [1, 2, 3, 4])
+    for name in ("products", "orbit_passes", "relative_orbits", "flags"):
+        assert read.index[name].iloc[order].tolist() == table.index[name].tolist()
+
+
 def test_geopandas_opens_it_on_the_map(path: Path) -> None:
     frame = geopandas.read_parquet(path).set_index("id")
     assert frame.crs == "OGC:CRS84"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sarpipe.embeddings import Embeddings
+from sarpipe.embeddings.table import LISTS
 from sarpipe.errors import DataError
 
 
@@ -49,6 +50,9 @@ def test_vectors_of_another_shape_or_type_are_refused(embeddings: Embeddings, ve
         (lambda index: index.iloc[:3], "3 rows for 4 places"),
         (lambda index: index.drop(columns=["crs", "dates"]), "lacks crs, dates"),
         (lambda index: index.assign(products=[["a"] * 4, ["a"] * 3, ["a"] * 4, ["a"] * 4]), "products of 'sydney'"),
+        (lambda index: index.assign(**{name: [[], *index[name][1:]] for name in LISTS}), "dates of 'nowhere'"),
+        (lambda index: index.assign(**{name: [[None] * 5, *index[name][1:]] for name in LISTS}), "dates of 'nowhere'"),
+        (lambda index: index.drop(columns="flags"), "lacks flags"),
     ],
 )
 def test_an_index_that_does_not_agree_is_refused(
@@ -64,3 +68,14 @@ def test_dates_are_read_as_utc_whatever_type_holds_them(embeddings: Embeddings) 
     assert np.isnat(second)
     assert np.isnat(third)
     assert fourth == np.datetime64("2020-07-01")
+
+
+def test_places_of_fewer_dates_are_filled_up(fewer_dates_embeddings: Embeddings) -> None:
+    table = fewer_dates_embeddings
+    assert table.date_counts().tolist() == [1, 2, 3, 4]
+    dates = table.dates()
+    assert dates.shape == (4, 4)
+    first = np.datetime64("2020-01-02T03:04:05.678901")
+    assert (dates[:, 0] == first).all()
+    assert np.isnat(dates[0, 1:]).all()
+    assert dates[3, 3] == np.datetime64("2020-07-01")

@@ -26,6 +26,16 @@ def test_xarray_opens_it_with_everything_in_its_place(tmp_path: Path, embeddings
     assert data.attrs["sarpipe"] == {"model": "abc"}
 
 
+def test_dates_that_are_not_there_are_empty(tmp_path: Path, fewer_dates_embeddings: Embeddings) -> None:
+    write_zarr(tmp_path / "e.zarr", fewer_dates_embeddings, {})
+    data = xarray.open_zarr(tmp_path / "e.zarr", consolidated=True)
+    np.testing.assert_array_equal(data["dates"].values.astype("datetime64[us]"), fewer_dates_embeddings.dates())
+    assert data["products"].values[1].tolist() == ["S1A_one", "S1A_two", "", ""]
+    assert data["orbit_passes"].values[0].tolist() == ["ascending", "", "", ""]
+    assert data["relative_orbits"].values.tolist() == [[1, 0, 0, 0], [1, 2, 0, 0], [1, 2, 0, 0], [1, 2, 0, 175]]
+    assert data["flags"].values.tolist() == ["single_date", "", "partly_valid", ""]
+
+
 def test_it_is_version_3(tmp_path: Path, embeddings: Embeddings) -> None:
     write_zarr(tmp_path / "e.zarr", embeddings, {})
     group = zarr.open_group(tmp_path / "e.zarr", mode="r")

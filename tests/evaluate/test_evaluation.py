@@ -13,8 +13,10 @@ from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
 from sarpipe.evaluate import Encode, evaluate
 from sarpipe.evaluate.band_statistics import band_statistics
+from sarpipe.evaluate.encoded import encode_all
 from sarpipe.preprocess.place import make_cube
 from sarpipe.preprocess.recipe import SarRecipe
+from sarpipe.preprocess.temporal import statistics
 from sarpipe.ssl4eo.store import read_store
 
 MakeCubes = Callable[..., CubeSet]
@@ -82,15 +84,58 @@ def test_pixels_without_data_are_borne_and_places_without_data_are_left_out_and_
 ) -> None:
     cubes = make_cubes(50)
     cubes.cubes[np.random.default_rng(0).random(cubes.cubes.shape) < 0.1] = np.nan
-    cubes.cubes[3, 5] = np.nan
-    cubes.frames[[7, 8], 2] = np.nan  # one date of the first half: no deviation, no difference from a single date
+    cubes.cubes[3, 1] = np.nan
+    cubes.frames[[7, 8], 2] = np.nan  # one date of the first half: still there
+    cubes.frames[9, [0, 2]] = np.nan  # both
     found = evaluate(cubes, perfect, blind)
     json.dumps(found, allow_nan=False)
     assert found["n"] == 49
-    assert {method["retrieval"]["n"] for method in found["methods"].values()} == {47}
-    assert "1 places without data in some channel are left out" in found["notes"]
-    assert any(note.startswith("2 places without data in some channel in one half") for note in found["notes"])
+    assert {method["retrieval"]["n"] for method in found["methods"].values()} == {48}
+    assert "1 places without data are left out" in found["notes"]
+    assert any(note.startswith("1 places without a date with data in one half") for note in found["notes"])
     assert found["methods"]["sarpipe"]["retrieval"]["recall_at_1"]["value"] == 1
+
+
+def with_dates(cubes: CubeSet, counts: list[int]) -> CubeSet:
+    """The set, each place with the first so many of its dates."""
+    frames = cubes.frames.copy()
+    for place, count in enumerate(counts):
+        frames[place, count:] = np.nan
+    return replace(cubes, frames=frames, cubes=statistics(frames))
+
+
+@pytest.mark.parametrize(("dates", "paired"), [([1], 0), ([2], 40), ([3], 40), ([1, 2, 3, 4], 30), ([1, 4], 20)])
+def test_places_of_fewer_dates_are_measured_and_found_again_where_a_date_is_on_both_sides(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode, dates: list[int], paired: int
+) -> None:
+    cubes = with_dates(make_cubes(40), dates * (40 // len(dates)))
+    found = evaluate(cubes, perfect, blind)
+    json.dumps(found, allow_nan=False)
+    assert found["n"] == 40
+    for method in found["methods"].values():
+        assert (method["retrieval"] or {"n": 0})["n"] == paired
+        assert method["rankme"] > 1
+        assert method["mean_r2"] is not None
+    assert found["methods"]["band_statistics"]["dimensions"] == 60
+    if paired:
+        assert found["methods"]["sarpipe"]["retrieval"]["recall_at_1"]["value"] > 0.95
+    single = 40 // len(dates) if 1 in dates else 0
+    assert any(note.startswith(f"{single} places have no pixel with two dates") for note in found["notes"]) == (
+        single > 0
+    )
+    assert any("retrieval was not measured" in note for note in found["notes"]) == (paired == 0)
+
+
+def test_what_band_statistics_do_not_know_is_as_good_as_the_mean(make_cubes: MakeCubes) -> None:
+    cubes = with_dates(make_cubes(6), [1, 2, 3, 4, 4, 4])
+    encoded = encode_all(cubes, {"b": band_statistics}, lambda _: None, may_not_know=["b"])
+    known = band_statistics(cubes.cubes)
+    assert np.isnan(known[0, 4:12]).all()
+    np.testing.assert_allclose(encoded.whole["b"][0, 4:12], known[1:, 4:12].mean(axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(encoded.whole["b"][1:], known[1:])
+    assert np.isfinite(encoded.query["b"]).all()
+    with pytest.raises(DataError, match="not finite"):
+        encode_all(cubes, {"b": band_statistics}, lambda _: None)
 
 
 def test_every_method_is_given_the_same_cubes(make_cubes: MakeCubes, perfect: Encode) -> None:

@@ -114,6 +114,20 @@ def test_the_bilateral_filter_of_any_size_is_that_of_numpy(seed: int, size: tupl
     np.testing.assert_allclose(found, _in_numpy(image, valid, diameter // 2, 4.4, 3.0), atol=5e-5)
 
 
+def test_half_precision_is_numpys_in_both_directions() -> None:
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    wide = np.empty(halves.shape, np.float32)
+    _kernel.widen(halves, wide)
+    np.testing.assert_array_equal(wide, halves.astype(np.float32))
+
+    random = np.random.default_rng(0)
+    numbers = np.concatenate([wide[np.isfinite(wide)], random.normal(0, 30, 10_001), random.normal(0, 1e-6, 1_000)])
+    values = np.append(numbers, [np.nan, np.inf, -np.inf, 65504, 0.0, -0.0]).astype(np.float32)
+    narrow = np.empty(values.shape, np.float16)
+    _kernel.narrow(values, narrow)
+    np.testing.assert_array_equal(narrow.view(np.uint16), values.astype(np.float16).view(np.uint16))
+
+
 @contextmanager
 def numpy_way() -> Iterator[None]:
     """As on a machine without the compiled kernel."""
@@ -254,6 +268,7 @@ SHORT, START, WEIGHTS = np.zeros(15, np.float32), np.zeros(8, np.int32), np.zero
     ("function", "arguments"),
     [
         ("widen", (np.zeros(8, np.float16), SHORT)),
+        ("narrow", (SHORT, np.zeros(16, np.float16))),
         ("mask", (IMAGE, MASK, -60.0, 256)),
         ("mask", (IMAGE, MASK, -60.0, -128)),
         ("quantise", (IMAGE, -30.0, 5.0, GREY[:8])),

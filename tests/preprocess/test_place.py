@@ -365,13 +365,19 @@ def test_sar_refuses_a_place_with_too_few_pixels(speckled: Places) -> None:
 def test_sar_refuses_a_place_of_which_nothing_can_be_said(speckled: Places) -> None:
     lenient = SarRecipe(min_valid=0)
     place = speckled()[0]
-    place[1:] = np.nan
-    with pytest.raises(RejectedPlaceError, match="no pixel has two dates"):
-        make_cube(place, lenient)
-    with pytest.raises(RejectedPlaceError, match="no pixel has two dates"):
+    with pytest.raises(RejectedPlaceError, match="no pixel of the cube holds data in mean_vv"):
         make_cube(np.full_like(place, np.nan), lenient)
+    place[:, 1] = np.nan
+    with pytest.raises(RejectedPlaceError, match="no pixel of the cube holds data in mean_vh"):
+        make_cube(place, lenient)
 
-    # Two dates are enough.
+    # One date is enough, and says nothing of change.
+    one = speckled()[0]
+    one[1:] = np.nan
+    made = make_cube(one, lenient)
+    assert np.isfinite(made.cube[:4]).all()
+    assert np.isnan(made.cube[4:]).all()
+
     two = speckled()[0]
     two[[0, 2]] = np.nan
     made = make_cube(two, SarRecipe())
@@ -386,3 +392,25 @@ def test_a_place_without_one_polarisation_is_refused(speckled: Places) -> None:
 
     with pytest.raises(RejectedPlaceError):
         make_cube(place, SarRecipe())
+
+
+@pytest.mark.parametrize("dates", [1, 2, 3])
+def test_sar_of_fewer_dates_is_sar_of_these_dates_alone(speckled: Places, dates: int) -> None:
+    place = speckled()[0]
+    made = make_cube(place[:dates], SarRecipe())
+    assert made.frames.shape == (dates, 4, 64, 64)
+    assert len(made.valid) == dates
+    np.testing.assert_array_equal(made.frames, make_cube(place, SarRecipe()).frames[:dates])
+    assert np.isfinite(made.cube[:4]).all()
+    assert np.isfinite(made.cube[4:]).all() == (dates > 1)
+    assert np.isnan(made.cube[4:]).all() == (dates == 1)
+
+
+@pytest.mark.parametrize("dates", [1, 2, 3])
+def test_original_of_fewer_dates_is_numpy_s_statistics_of_them(
+    speckled: Places, reference_frames: Frames, reference_resize: Resize, way: str, dates: int
+) -> None:
+    place = speckled()[0][:dates]
+    assert_is_original(place, reference_frames, reference_resize, way)
+    if dates == 1:
+        assert not make_cube(place, OriginalRecipe()).cube[4:].any()

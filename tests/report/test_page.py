@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -156,6 +157,21 @@ def test_equal_vectors_and_places_without_data_do_not_break_the_page(make_report
     page = assert_sound(render(replace(report, vectors=np.ones_like(report.vectors))))
     assert "All embeddings are equal" in page.text
     assert "position not known · dates and orbits not known" in page.text
+
+
+@pytest.mark.parametrize("dates", [1, 2])
+def test_places_of_fewer_dates(make_report: Callable[..., Report], dates: int) -> None:
+    report = make_report(4)
+    for name in ("dates", "orbit_passes"):
+        report.places.index[name] = [row[:dates] for row in report.places.index[name]]
+    report.places.index["flags"] = [["single_date", "partly_valid"] if dates == 1 else ["two_dates"]] * 4
+    if dates == 1:
+        report.places.cubes[:, 4:] = np.nan
+    page = assert_sound(render(report))
+    shown = "2020-02-21 descending" if dates == 1 else "2020-02-21 descending · 2020-05-27 ascending"
+    assert f"{shown} · {'single date · partly valid' if dates == 1 else 'two dates'}" in page.text
+    assert page.text.count("no data") >= (8 if dates == 1 else 0)
+    assert not re.search(r"\bnan\b", page.text, re.IGNORECASE)
 
 
 def test_nothing_from_data_becomes_markup(make_report: Callable[..., Report]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarpipe.errors import DataError
-from sarpipe.ssl4eo.codec import decode
+from sarpipe.ssl4eo.codec import decode_into
 
 CODECS = [
     {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0},
@@ -23,6 +23,13 @@ CODECS = [
 ]
 NAMES = [f"{codec['id']}-{codec.get('cname', '')}" for codec in CODECS]
 DATA = np.arange(5000, dtype="<f4").tobytes()
+
+
+def decode(data: bytes, codec: dict[str, object] | None, size: int, where: str) -> bytes:
+    """Into memory that holds something else before."""
+    out = np.full(size, 170, np.uint8)
+    decode_into(data, codec, out, where)
+    return out.tobytes()
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=NAMES)

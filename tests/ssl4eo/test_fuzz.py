@@ -26,8 +26,9 @@ JSON = st.recursive(
 
 
 def assert_same(one: Store, other: Store) -> None:
-    for field in fields(Store):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+    """What is read is the same, however it was stored."""
+    for name in ("db", *(field.name for field in fields(Store) if field.name not in ("stored", "positions", "bands"))):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sarpipe.stages import cube_set, embed, evaluate, preprocess, report, train
+from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, report, train
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "sarpipe"
 # What carries a step but does not shape its bytes; settings come into the key by their values.
@@ -45,6 +45,7 @@ def closure(start: Path) -> set[Path]:
     ("start", "code"),
     [
         ("preprocess/unit.py", preprocess.CODE),
+        ("cubes_parquet.py", cubes_parquet.CODE),
         ("stages/train.py", train.CODE),
         ("stages/embed.py", embed.CODE),
         ("stages/evaluate.py", evaluate.CODE),

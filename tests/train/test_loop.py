@@ -145,6 +145,22 @@ def test_few_places_without_data_in_parts_and_without_coordinates(toy_places, tm
     assert np.isfinite(embed(result.encoder, holed.cubes, device="cpu", batch_size=6)).all()
 
 
+@pytest.mark.parametrize(("preset", "dates"), [("sar", [1]), ("sar", [1, 2, 3, 4]), ("original", [1])])
+def test_places_of_fewer_dates(toy_places, tmp_path, preset, dates):
+    places = toy_places(8)
+    frames = places.frames.copy()
+    for place, count in enumerate(dates * (8 // len(dates))):
+        frames[place, count:] = np.nan
+    fewer = dataclasses.replace(places, frames=frames, cubes=statistics(frames))
+    result = run(fewer, short(preset, epochs=1), tmp_path)
+    assert np.isfinite(result.losses["loss"]).all()
+    assert np.isfinite(result.monitors.to_numpy()).all()
+    assert all(value.isfinite().all() for value in result.encoder.state_dict().values())
+    vectors = embed(result.encoder, fewer.cubes, device="cpu", batch_size=8)
+    assert np.isfinite(vectors).all()
+    assert vectors.std(axis=0).max() > 0
+
+
 def test_the_mean_of_the_weights_is_what_is_kept_where_it_is_on(toy_places, tmp_path):
     places = toy_places(8)
     averaged, last = (run(places, short(epochs=2, ema=ema), tmp_path / str(ema)) for ema in (0.99, 0))

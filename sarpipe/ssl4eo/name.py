@@ -1,0 +1,46 @@
+"""What a store is called: its file name without the suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Protocol, TypeVar
+
+from sarpipe.errors import UsageError
+
+SUFFIXES = (".zarr.zip", ".zarr", ".tar")
+
+
+class Named(Protocol):
+    """A path, or a group of files."""
+
+    @property
+    def name(self) -> str:
+        """Its last part, or the name of the group."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+def store_name(store: Named) -> str:
+    """The file name without ``.zarr.zip``, ``.zarr`` or ``.tar``; the name of a group, which has none of them."""
+    for suffix in SUFFIXES:
+        if store.name.endswith(suffix):
+            return store.name.removesuffix(suffix)
+    return store.name
+
+
+def in_order(stores: Iterable[N]) -> list[N]:
+    """Sorted by name, and of one name by where they lie."""
+    return sorted(stores, key=lambda store: (store_name(store), str(store)))
+
+
+def check_names(stores: Iterable[Named]) -> None:
+    """See that no two stores in order have one name.
+
+    Raises:
+        UsageError: Two have.
+    """
+    for one, other in pairwise(stores):
+        if store_name(one) == store_name(other):
+            raise UsageError(f"{one} and {other} have one name", "Keep one of them, or name it in a glob")

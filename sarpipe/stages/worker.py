@@ -1,0 +1,103 @@
+"""One store on a Dask worker: what is done there, and what is looked at before and after."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sarpipe.cluster import compute
+from sarpipe.errors import ClusterError, DataError
+from sarpipe.settings import Settings
+from sarpipe.stages.cubes_parquet import make_parquet
+from sarpipe.stages.preprocess import CODE, StoreReceipt, make_store
+from sarpipe.stages.step import Step, made_here
+from sarpipe.storage import fetched
+
+TIMEOUT_SECONDS = 1800
+"""A store takes seconds."""
+
+_NOT_OF_UNITS = ("torch",)
+"""Libraries that have no part in the bytes of a unit, so that a worker may have another build of them."""
+
+
+def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
+    """Make the unit of one store on a worker of the session, and see that it has come out here.
+
+    Raises:
+        DataError: The store cannot be used.
+        ClusterError: The worker has another sarpipe or sees other files, or the cluster is gone.
+        TimeoutError: It took longer than `TIMEOUT_SECONDS`.
+    """
+    if step.state == "refused":
+        raise DataError(step.why)
+    receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
+    try:
+        # Output at a URL is fetched from there: the worker may be another machine, with a cache of its own.
+        fetched(Path(receipt["folder"]), receipt["digest"])
+    except FileNotFoundError as error:
+        raise ClusterError(
+            f"a Dask worker has made {receipt['folder']}, which is not there as this process sees it", _PATHS
+        ) from error
+    return receipt
+
+
+def work(step: Step, settings: Settings) -> StoreReceipt:
+    """Make the unit of one store, and write it as Parquet too where that is asked for. Runs on a Dask worker.
+
+    Raises:
+        DataError: The store cannot be used, or is not the one that was planned for.
+        ClusterError: This worker has another sarpipe than the process that has planned, or does not see the store.
+    """
+    _check_versions(step.meta)
+    if isinstance(step.source, Path) and not step.source.exists():
+        raise ClusterError(f"{_here()} does not see {step.source}", _PATHS)
+    _keep_freed_memory()
+    receipt = make_store(step, settings)
+    if settings.format == "parquet":
+        make_parquet(settings, receipt, force=step.state == "forced")
+    return receipt
+
+
+_PATHS = "Workers must see stores and output at the same paths as the process that uses them (a shared file system)"
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep what is freed, once a process. Dask has it give back every 64 KiB at once, so that each image
+    is a new mapping whose pages fault one by one: measured, a place then takes seven times as long.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, 256 * 1024 * 1024)
+        mallopt(_M_MMAP_THRESHOLD, 32 * 1024 * 1024)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""From glibc's malloc.h."""
+
+
+def _check_versions(planned: Any) -> None:
+    here = made_here(CODE)
+    if here["code"] != planned["code"]:
+        raise ClusterError(f"{_here()} has another version of sarpipe's code than this run was planned with", _INSTALL)
+    differing = [
+        f"{name} {here['versions'][name]} instead of {version}"
+        for name, version in planned["versions"].items()
+        if name not in _NOT_OF_UNITS and here["versions"][name] != version
+    ]
+    if differing:
+        raise ClusterError(f"{_here()} has {', '.join(differing)}: its cubes might not be the same", _INSTALL)
+
+
+_INSTALL = "Install the same versions on every worker as where 'sarpipe' is called"
+
+
+def _here() -> str:
+    from distributed import get_worker
+
+    try:
+        return f"the Dask worker {get_worker().address}"
+    except ValueError:
+        return "this process"

@@ -1,0 +1,223 @@
+"""Output at a URL: artefacts are made and read in a local cache, and what counts is what lies at the URL.
+
+An object store has no rename. An artefact is published by uploading its files and then its manifest: who finds no
+manifest finds nothing, and who finds one compares every byte with it. To replace an artefact, its manifest goes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sarpipe.errors import DamagedError, RemoteError
+from sarpipe.storage import artefact as local
+from sarpipe.storage.artefact import MANIFEST, Artefact
+from sarpipe.storage.durable import write_bytes
+from sarpipe.storage.lock import exclusive
+from sarpipe.storage.remote import RemotePath, check_bucket, remote_path
+
+MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+MAX_SMALL_BYTES = 64 * 1024 * 1024
+"""Of a file that is no part of an artefact."""
+_TRIES = 3
+"""So often an artefact is fetched that is replaced while it is fetched."""
+_mounts: dict[Path, RemotePath] = {}
+"""Which folder of this machine is the cache of which URL, in this process."""
+
+
+def mount(url: str) -> Path:
+    """The cache folder of a URL on this machine; what is done below it is from now on done at the URL.
+
+    It lies in ``SARPIPE_CACHE``, by default ``~/.cache/sarpipe``, and may be deleted at any time.
+
+    Raises:
+        UsageError: The URL cannot be written to, or there is no such bucket.
+    """
+    there = remote_path(url, writable=True)
+    name = f"{there.name}-{hashlib.sha256(there.url.encode()).hexdigest()[:12]}"
+    folder = _cache() / name
+    if _mounts.get(folder) != there:
+        check_bucket(there)
+        _mounts[folder] = there
+    return folder
+
+
+def address(path: Path) -> str:
+    """Where a path below a mounted cache really is: its URL. Any other path as it is."""
+    there = _remote(path)
+    return str(there) if there is not None else str(path)
+
+
+def link(path: Path) -> str:
+    """As `address`, as a URL in any case."""
+    there = _remote(path)
+    return str(there) if there is not None else path.as_uri()
+
+
+def ensure(
+    folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None], *, force: bool = False
+) -> tuple[Artefact, bool]:
+    """As `sarpipe.storage.artefact.ensure`; what is made is published, and so is what only the cache has.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    there = _remote(folder)
+    if there is None:
+        return local.ensure(folder, meta, write, force=force)
+    if not force:
+        with suppress(FileNotFoundError, DamagedError):
+            return synced(folder), False
+    made, computed = local.ensure(folder, meta, write, force=force)
+    with exclusive(folder):
+        _push(made, there)
+    return made, computed
+
+
+def synced(folder: Path) -> Artefact:
+    """The artefact as it is at the URL, fetched unless the cache has it; every file is checked. Without a URL:
+    `sarpipe.storage.open_verified`.
+
+    Raises:
+        FileNotFoundError: It is not there (the cache may have it: `ensure` then publishes that).
+        DamagedError: A file is missing there, is one too many, or differs from the manifest.
+        RemoteError: The URL cannot be read.
+    """
+    there = _remote(folder)
+    if there is None:
+        return local.open_verified(folder)
+    with exclusive(folder):
+        for last in (False,) * (_TRIES - 1) + (True,):
+            manifest = (there / MANIFEST).read(MAX_MANIFEST_BYTES)
+            try:
+                return _pulled(folder, there, manifest)
+            except DamagedError:
+                # Was it replaced in the meantime? Then it is looked at again.
+                if last or (there / MANIFEST).read(MAX_MANIFEST_BYTES) == manifest:
+                    raise
+    raise AssertionError("the last try returns or raises")
+
+
+def fetched(folder: Path, digest: str) -> Artefact:
+    """The artefact of these bytes: the cache's if it has them, else as `synced`, whatever its digest."""
+    if _remote(folder) is not None:
+        with suppress(FileNotFoundError, DamagedError):
+            found = local.open_verified(folder)
+            if found.digest == digest:
+                return found
+    return synced(folder)
+
+
+def write_small(path: Path, data: bytes) -> None:
+    """Put a small file that changes in place at once, at the URL too. Of two writers the last one wins.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    write_bytes(path, data)
+    there = _remote(path)
+    if there is not None:
+        with _writing(there):
+            there.write(data)
+
+
+def read_small(path: Path) -> bytes:
+    """The bytes of a small file that changes, as they are at the URL.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    there = _remote(path)
+    if there is None:
+        return path.read_bytes()
+    return there.read(MAX_SMALL_BYTES)
+
+
+def _pulled(folder: Path, there: RemotePath, manifest: bytes) -> Artefact:
+    """What this manifest names, from the cache or else from the URL."""
+    listed = there.files()
+    cached = _cached(folder, manifest)
+    if cached is not None:
+        _check_listed(cached, there, listed)
+        return cached
+
+    def fetch(temporary: Path) -> None:
+        (temporary / MANIFEST).write_bytes(manifest)
+        wanted = local.inspect(temporary)
+        _check_listed(wanted, there, listed)
+        for name, record in wanted.files.items():
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (there / name).fetch(target, int(record["bytes"]), int(record["bytes"]))
+
+    try:
+        return local.adopt(folder, fetch)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{there}: a file went away while it was fetched", local.AGAIN) from error
+    except DamagedError as error:
+        raise DamagedError(error.message.replace(str(folder), str(there)), error.hint) from error
+
+
+def _cached(folder: Path, manifest: bytes) -> Artefact | None:
+    """The artefact in the cache, if it is whole and the one of this manifest."""
+    try:
+        return local.open_verified(folder) if (folder / MANIFEST).read_bytes() == manifest else None
+    except (FileNotFoundError, NotADirectoryError, DamagedError):
+        return None
+
+
+def _check_listed(wanted: Artefact, there: RemotePath, listed: Mapping[str, int]) -> None:
+    """Compare names and sizes at the URL with the manifest; bytes are compared when they are fetched."""
+    sizes = {name: int(record["bytes"]) for name, record in wanted.files.items()}
+    found = {name: size for name, size in listed.items() if name != MANIFEST}
+    for name in sorted(sizes.keys() | found.keys()):
+        if name not in found:
+            raise DamagedError(f"{there}/{name} is missing", local.AGAIN)
+        if name not in sizes:
+            raise DamagedError(f"{there}/{name} is not in the manifest", local.AGAIN)
+        if sizes[name] != found[name]:
+            raise DamagedError(f"{there}/{name} has {found[name]:,} bytes, needs {sizes[name]:,}", local.AGAIN)
+
+
+def _push(made: Artefact, there: RemotePath) -> None:
+    """Publish an artefact. What stands there goes first, its manifest before all: nobody takes a mix for whole."""
+    listed = there.files()
+    if MANIFEST in listed:
+        (there / MANIFEST).remove()
+    for name in sorted(listed.keys() - made.files.keys() - {MANIFEST}):
+        (there / name).remove()
+    for name in made.files:
+        _put(there / name, made.path(name))
+    _put(there / MANIFEST, made.path(MANIFEST))
+
+
+def _put(there: RemotePath, file: Path) -> None:
+    with _writing(there):
+        there.put(file)
+
+
+@contextmanager
+def _writing(there: RemotePath) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RemoteError(f"cannot write {there}: {error}", "Was its bucket deleted?") from error
+
+
+def _remote(path: Path) -> RemotePath | None:
+    """Where a path below a mounted cache really is; None: on this machine alone."""
+    for root in _mounts.keys() & {path, *path.parents}:
+        there = _mounts[root]
+        return there / path.relative_to(root).as_posix() if path != root else there
+    return None
+
+
+def _cache() -> Path:
+    named = os.environ.get("SARPIPE_CACHE")
+    if named:
+        return Path(named).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().resolve() / "sarpipe"
