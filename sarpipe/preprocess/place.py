@@ -83,8 +83,10 @@ def _original_features(db: NDArray[np.float32], out: NDArray[np.float32]) -> Non
 def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
     values = [_values(date) for date in db]
     valid = [valid_pixels(date, recipe.floor_db) for date in values]
-    shares = tuple(np.count_nonzero(mask) / mask.size for mask in valid)
-    share = sum(shares) / len(shares)
+    counts = [np.count_nonzero(mask) for mask in valid]
+    shares = tuple(count / mask.size for count, mask in zip(counts, valid, strict=True))
+    # Not the mean of the shares, whose last bit decides at the threshold.
+    share = sum(counts) / sum(mask.size for mask in valid)
     if share < recipe.min_valid:
         raise RejectedPlaceError(f"{share:.1%} of the pixels hold data, recipe 'sar' needs {recipe.min_valid:.0%}")
     # Statistics at the size of the cube: the deviation over time then measures change, where at 10 m it measures
