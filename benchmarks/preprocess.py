@@ -84,7 +84,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stores", type=int, default=8, help="stores in the run with workers (default: 8)")
+    parser.add_argument("--stores", type=int, default=20, help="stores in the run with workers (default: 20)")
     parser.add_argument("--rounds", type=int, default=5, help="of each comparison (default: 5)")
     parser.add_argument("--scratch", type=Path, help="folder for the stores and the output (default: the system's)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -278,16 +278,13 @@ def _stage(settings: Settings, source: Path, n: int) -> tuple[float, int]:
     steps = plan_preprocess(settings, source)
     with dask_session(n, workers=settings.workers) as client:
         # What a worker imports at its first unit is paid once a run, not once a store.
-        client.run(_import)
+        client.run(work, steps[0], settings)
+        shutil.rmtree(settings.data)
         start = time.perf_counter()
         client.gather([client.submit(work, step, settings, pure=False) for step in steps])
         took = time.perf_counter() - start
         peak = max(client.run(_peak_mb).values())
     return took, peak
-
-
-def _import() -> None:
-    import sarpipe.stages.worker  # noqa: F401
 
 
 def _peak_mb() -> int:

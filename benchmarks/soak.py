@@ -42,7 +42,11 @@ def main() -> int:
         print(f"{described()}\n{'units':>6} {'RSS, MB':>8} {'files':>6} {'threads':>8} {'s':>7}")
         for row in rows:
             print(f"{row['units']:6} {row['rss_mb']:8.1f} {row['files']:6} {row['threads']:8} {row['seconds']:7.1f}")
-    return 0
+    warm, end = rows[1], rows[-1]
+    flat = end["rss_mb"] < warm["rss_mb"] + 20 and all(end[what] <= warm[what] for what in ("files", "threads"))
+    if not flat:
+        print("not flat since the tenth unit", file=sys.stderr)
+    return 0 if flat else 1
 
 
 def _run(folder: Path, units: int, places: int) -> list[dict[str, float]]:

@@ -3,8 +3,9 @@
 ``kernel.c`` holds the steps that take the time of preprocessing. Every one of them stands in numpy and OpenCV too, in
 the module that names it, and is taken from there where there was no compiler, or the processor lacks AVX2, FMA or F16C
 (or is no 64-bit ARM). Compiled, the same place gives the same bits on every machine. The two ways differ by less than
-5e-5 dB after the bilateral filter; where that moves a pixel over the edge of a grey level, its equalised value and its
-edges differ by some levels of 255, as they do between versions of OpenCV. So the way is part of a unit's key.
+5e-5 dB after the bilateral filter (seen; 3e-4 is the bound for ``original``). Where that moves a pixel over the edge of
+a grey level, its equalised value and its edges differ by some levels of 255, as they do between versions of OpenCV. So
+the way is part of a unit's key.
 """
 
 from __future__ import annotations

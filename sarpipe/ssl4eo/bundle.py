@@ -106,8 +106,13 @@ class Bundle:
 
 
 def shown_id(key: str) -> str:
-    """The id by which a place that cannot be read is named: its key, as far as that can name a place."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", key)[:128] or "_"
+    """The id by which a place that cannot be read is named: its key, or where that cannot name a place what is left
+    of it with a hash of the whole, so that two keys never share an id.
+    """
+    if is_place_id(key):
+        return key
+    left = re.sub(r"[^A-Za-z0-9._-]", "_", key)[:100] or "_"
+    return f"{left}-{sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 class PlaceZip:

@@ -331,6 +331,9 @@ class _Tail(io.RawIOBase):
         size = path.size()
         if size is None:
             raise RemoteError(f"{path}: the server does not say how large it is", "Fetch it and give the local file")
+        if size > MAX_FILE_BYTES:
+            # Before anything is read: a server that does not know ranges sends all of it.
+            raise DataError(f"{path} has {size:,} bytes: larger than any store of the data set")
         self.size = size
         self._path = path
         self._start = max(0, size - _TAIL_BYTES)

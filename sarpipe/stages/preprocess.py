@@ -161,7 +161,7 @@ def _opened(settings: Settings, source: Source, *, remember: bool) -> Archive | 
 
 
 def _inputs(opened: Archive | Bundle | RemoteArchive, source: Source) -> dict[str, Any]:
-    """What a unit is made from: the same for a store and its copy elsewhere."""
+    """What a unit is made from: the same for a zip and its copy elsewhere (a tar or group at a URL is not)."""
     return {
         "store": opened.fingerprint,
         "source_bytes": opened.source_bytes,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sarpipe.cluster import compute
-from sarpipe.errors import ClusterError, DataError
+from sarpipe.errors import ClusterError, DamagedError, DataError
+from sarpipe.preprocess.kernel import way
 from sarpipe.settings import Settings
 from sarpipe.stages.cubes_parquet import make_parquet
 from sarpipe.stages.preprocess import CODE, StoreReceipt, make_store
@@ -28,6 +29,7 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
     Raises:
         DataError: The store cannot be used.
         ClusterError: The worker has another sarpipe or sees other files, or the cluster is gone.
+        DamagedError: What is there is not what the worker has made.
         TimeoutError: It took longer than `TIMEOUT_SECONDS`.
     """
     if step.state == "refused":
@@ -35,11 +37,13 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
     receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
     try:
         # Output at a URL is fetched from there: the worker may be another machine, with a cache of its own.
-        fetched(Path(receipt["folder"]), receipt["digest"])
+        found = fetched(Path(receipt["folder"]), receipt["digest"])
     except FileNotFoundError as error:
         raise ClusterError(
             f"a Dask worker has made {receipt['folder']}, which is not there as this process sees it", _PATHS
         ) from error
+    if found.digest != receipt["digest"]:
+        raise DamagedError(f"{found.folder} is not what the Dask worker has made", "Run it again: it is looked at anew")
     return receipt
 
 
@@ -89,6 +93,12 @@ def _check_versions(planned: Any) -> None:
     ]
     if differing:
         raise ClusterError(f"{_here()} has {', '.join(differing)}: its cubes might not be the same", _INSTALL)
+    if planned["inputs"]["kernel"] != way():
+        raise ClusterError(
+            f"{_here()} takes the steps of preprocessing by the way {way()!r}, and this run was planned for "
+            f"{planned['inputs']['kernel']!r}: their bytes are not the same",
+            "Install sarpipe with a C compiler on all machines, or on none",
+        )
 
 
 _INSTALL = "Install the same versions on every worker as where 'sarpipe' is called"

@@ -145,7 +145,7 @@ class RemotePath:
             RemoteError: It has more than ``limit`` bytes, or it cannot be read.
         """
         # One byte more than may be: what has it is too large, and nothing more of it is fetched.
-        data: bytes = self._try("reading", lambda fs, path: fs.cat_file(path, start=0, end=limit + 1))
+        data: bytes = self._try("reading", lambda fs, path: _start(fs, path, limit + 1))
         self._check(len(data), limit)
         return data
 
@@ -474,3 +474,16 @@ def _said(error: BaseException) -> str:
 
 def _masked(text: str) -> str:
     return _SECRET.sub("***@", text)
+
+
+def _start(fs: Any, path: str, size: int) -> bytes:
+    """The first ``size`` bytes of a file, or all of it. Of a web server's answer no more: it may know no ranges."""
+    if "http" not in fs.protocol:
+        data: bytes = fs.cat_file(path, start=0, end=size)
+        return data
+    parts: list[bytes] = []
+    with fs.open(path, "rb", block_size=0) as file:
+        while size > 0 and (part := file.read(min(size, 1 << 20))):
+            parts.append(part)
+            size -= len(part)
+    return b"".join(parts)

@@ -133,6 +133,14 @@ def test_a_worker_of_another_version_makes_nothing(
     assert not any(tmp_path.glob("cubes/*/*"))
 
 
+def test_a_worker_that_computes_by_the_other_way_makes_nothing(stores: Path, tmp_path: Path) -> None:
+    settings = resolve(data=tmp_path / "data")
+    step = plan_preprocess(settings, stores)[0]
+    planned = replace(step, meta={**step.meta, "inputs": {**step.meta["inputs"], "kernel": "numpy"}})
+    with pytest.raises(ClusterError, match="'compiled', and this run was planned for 'numpy'"):
+        work(planned, settings)
+
+
 def test_another_build_of_torch_has_no_part_in_units(stores: Path, tmp_path: Path) -> None:
     settings = resolve(data=tmp_path)
     step = plan_preprocess(settings, stores)[0]

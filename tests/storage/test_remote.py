@@ -151,6 +151,9 @@ def test_a_web_server_is_read_even_where_it_knows_no_ranges(web_server: str, tmp
     path = remote_path(f"{web_server}/file.bin")
 
     assert path.size() == len(CONTENT)
+    assert path.read(len(CONTENT)) == CONTENT
+    with pytest.raises(RemoteError, match="more than the 1,000 bytes"):
+        path.read(1000)
     assert path.read_range(1000, 2000) == CONTENT[1000:2000]
     assert remote_path(web_server).children() == [Stat(path, is_folder=False, size=None, tag=None)]
     path.fetch(tmp_path / "copy", path.size(), len(CONTENT))
