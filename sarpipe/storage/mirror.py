@@ -2,9 +2,9 @@
 
 An object store has no rename. An artefact is published by uploading its files and then its manifest: who finds no
 manifest finds nothing, and who finds one compares with it every byte that is fetched. What the cache has already is
-compared byte by byte there, and at the URL by the manifest's bytes and the files' names and sizes: a byte that changes at
-the URL and leaves a size as it was is seen by a machine whose cache has not the artefact. To replace one, its manifest
-goes first.
+compared byte by byte there, and at the URL by the manifest's bytes and the files' names and sizes: a byte that changes
+at the URL and leaves the size as it was is seen by a machine whose cache has not the artefact. To replace one, its
+manifest goes first.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def ensure(
 
 
 def synced(folder: Path) -> Artefact:
-    """The artefact as it is at the URL, fetched unless the cache has it; every file here is checked against the manifest
-    there. Without a URL: `sarpipe.storage.open_verified`.
+    """The artefact as it is at the URL, fetched unless the cache has it; every file here is checked against the
+    manifest there. Without a URL: `sarpipe.storage.open_verified`.
 
     Raises:
         FileNotFoundError: It is not there (the cache may have it: `ensure` then publishes that).
