@@ -726,35 +726,29 @@ static int optional_mask(PyObject *object, Py_buffer *buffer, Py_ssize_t items, 
     return sized(buffer, items, 1, "mask");
 }
 
-static PyObject *py_widen(PyObject *self, PyObject *args) {
-    Py_buffer half, out;
-    if (!PyArg_ParseTuple(args, "y*w*:widen", &half, &out)) return NULL;
-    int ok = sized(&out, half.len / 2, 4, "out");
+/* Numbers of one width to as many of the other; `widen` tells which. */
+static PyObject *converted(PyObject *args, int widen) {
+    Py_buffer from, to;
+    if (!PyArg_ParseTuple(args, "y*w*", &from, &to)) return NULL;
+    Py_ssize_t n = from.len / (widen ? 2 : 4);
+    int ok = sized(&to, n, widen ? 4 : 2, "out");
     if (ok) {
         Py_BEGIN_ALLOW_THREADS
-        widen_row(half.buf, out.buf, half.len / 2);
+        if (widen)
+            widen_row(from.buf, to.buf, n);
+        else
+            narrow_row(from.buf, to.buf, n);
         Py_END_ALLOW_THREADS
     }
-    PyBuffer_Release(&half);
-    PyBuffer_Release(&out);
+    PyBuffer_Release(&from);
+    PyBuffer_Release(&to);
     if (!ok) return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *py_narrow(PyObject *self, PyObject *args) {
-    Py_buffer values, out;
-    if (!PyArg_ParseTuple(args, "y*w*:narrow", &values, &out)) return NULL;
-    int ok = sized(&out, values.len / 4, 2, "out");
-    if (ok) {
-        Py_BEGIN_ALLOW_THREADS
-        narrow_row(values.buf, out.buf, values.len / 4);
-        Py_END_ALLOW_THREADS
-    }
-    PyBuffer_Release(&values);
-    PyBuffer_Release(&out);
-    if (!ok) return NULL;
-    Py_RETURN_NONE;
-}
+static PyObject *py_widen(PyObject *self, PyObject *args) { return converted(args, 1); }
+
+static PyObject *py_narrow(PyObject *self, PyObject *args) { return converted(args, 0); }
 
 static PyObject *py_mask(PyObject *self, PyObject *args) {
     Py_buffer db, valid;

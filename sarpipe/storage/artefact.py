@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,23 +66,14 @@ def commit(folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None])
     """
     # As JSON gives it back: tuples as lists, keys as text.
     meta = json.loads(json.dumps(dict(meta), allow_nan=False))
-    temporary = _temporary(folder)
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)
-        temporary.mkdir()
-        try:
-            write(temporary)
-            # The disk writes while the processor hashes. A failure of either ends both.
-            with ThreadPoolExecutor(1) as beside:
-                syncing = beside.submit(fsync_tree, temporary)
-                artefact = Artefact(folder, meta, _records(temporary))
-                syncing.result()
-            _write_manifest(temporary, artefact)
-            fsync_tree(temporary)
-            _put_in_place(temporary, folder)
-        finally:
-            _remove(temporary)
+    with _new_folder(folder) as temporary:
+        write(temporary)
+        # The disk writes while the processor hashes. A failure of either ends both.
+        with ThreadPoolExecutor(1) as beside:
+            syncing = beside.submit(fsync_tree, temporary)
+            artefact = Artefact(folder, meta, _records(temporary))
+            syncing.result()
+        _write_manifest(temporary, artefact)
     return artefact
 
 
@@ -97,21 +89,29 @@ def adopt(folder: Path, fetch: Callable[[Path], None]) -> Artefact:
         DamagedError: What came does not match the manifest that came.
         StorageError: The disk is full, or the folder cannot be written to.
     """
+    with _new_folder(folder) as temporary:
+        try:
+            fetch(temporary)
+            whole = open_verified(temporary)
+        except DamagedError as error:
+            raise DamagedError(error.message.replace(str(temporary), str(folder)), error.hint) from error
+    return replace(whole, folder=folder)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder to fill; at the end it is synced and put in place, if nothing went wrong."""
     temporary = _temporary(folder)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
         temporary.mkdir()
         try:
-            fetch(temporary)
-            whole = open_verified(temporary)
+            yield temporary
             fsync_tree(temporary)
             _put_in_place(temporary, folder)
-        except DamagedError as error:
-            raise DamagedError(error.message.replace(str(temporary), str(folder)), error.hint) from error
         finally:
             _remove(temporary)
-    return replace(whole, folder=folder)
 
 
 def inspect(folder: Path) -> Artefact:

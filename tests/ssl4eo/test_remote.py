@@ -1,6 +1,5 @@
 import http.client
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,15 +24,6 @@ def places(simulated_places: list[SimulatedPlace], write_place: Callable[..., by
 @pytest.fixture
 def folder(bucket: str) -> RemotePath:
     return remote_path(f"{bucket}/data/s1")
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where copies are kept while they are read."""
-    path = tmp_path / "temporary"
-    path.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(path))
-    return path
 
 
 def write(folder: Path | RemotePath, files: Mapping[str, bytes]) -> None:

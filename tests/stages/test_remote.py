@@ -1,6 +1,5 @@
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -205,15 +204,6 @@ def test_checksums_of_unpacked_stores_are_kept_at_the_url(machine: Any, bucket: 
     chunk.write_bytes(chunk.read_bytes() + b" ")
     (step,) = plan_preprocess(machine("two", f"{bucket}/output"), tmp_path / "stores")
     assert (step.state, "when the store was first seen" in step.why) == ("refused", True)
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where copies are kept while they are read."""
-    path = tmp_path / "temporary"
-    path.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(path))
-    return path
 
 
 @pytest.fixture
