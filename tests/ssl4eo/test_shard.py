@@ -174,8 +174,9 @@ def test_memory_stays_flat(tmp_path: Path, members: dict[str, bytes], write_tar:
     places = 2
     few = peak()
     places = 20
-    assert peak() < few + 200_000
-    assert few < 2 * 1_115_136 + 4 * len(data)
+    # Threads that other tests left allocate too. 18 places that were kept would be 20 MB.
+    assert peak() < few + 3_000_000
+    assert few < 2 * 1_115_136 + 4 * len(data) + 1_000_000
 
 
 def special(path: Path, edit: Callable[[tarfile.TarInfo], None], data: bytes = b"") -> Path:
