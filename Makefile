@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Where packages lie beside an index, if pip was told so.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export DO_NOT_TRACK := 1
+# Where it is set (in many containers), every process would compile all that it imports anew: 4 s each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types bench clean
 
