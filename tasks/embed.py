@@ -16,7 +16,7 @@ from sarpipe.tasks.watch import Watch
 TIMEOUT_SECONDS = 6 * 3600
 
 
-@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="embed with {step.name}", tags=["embed"])
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="embed with {step.name}")
 def embed_places(step: Step, settings: Settings, cube_set: str, model: str) -> EmbeddingsReceipt:
     """Embed all places and export them."""
     watch = Watch("embed-progress", f"Embedding with model {step.name}")

@@ -16,7 +16,7 @@ from sarpipe.tasks.policy import OPTIONS
 TIMEOUT_SECONDS = 6 * 3600
 
 
-@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="evaluate {step.name}", tags=["evaluate"])
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="evaluate {step.name}")
 def evaluate_embeddings(step: Step, settings: Settings, cube_set: str, model: str) -> EvaluationReceipt:
     """Measure the embeddings beside their baselines."""
     log = get_run_logger()

@@ -15,8 +15,9 @@ from sarpipe.stages.worker import TIMEOUT_SECONDS, make_on_worker
 from sarpipe.tasks.policy import OPTIONS
 
 
+# No tag: Prefect asks its server for a slot of each tag, one task after the other, some 20 ms each.
 # No timeout of Prefect's, which cannot interrupt a task in a thread: the wait on Dask ends by itself.
-@task(**OPTIONS, task_run_name="preprocess {step.name}", tags=["preprocess"])
+@task(**OPTIONS, task_run_name="preprocess {step.name}")
 def preprocess_store(step: Step, settings: Settings) -> StoreReceipt:
     """Make the unit of one store on a Dask worker, unless the plan has found it whole."""
     receipt = unit_receipt(step) if step.done else make_on_worker(step, settings)
@@ -31,7 +32,7 @@ def preprocess_store(step: Step, settings: Settings) -> StoreReceipt:
     return receipt
 
 
-@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="collect cubes", tags=["preprocess"])
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="collect cubes")
 def collect(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
     """Make the set of all places."""
     return make_set(step, units, refused)

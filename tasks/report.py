@@ -14,7 +14,7 @@ from sarpipe.tasks.policy import OPTIONS
 TIMEOUT_SECONDS = 3600
 
 
-@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="report {step.name}", tags=["report"])
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="report {step.name}")
 def write_report(step: Step, cube_set: str, model: str, embeddings: str, evaluation: str) -> Receipt:
     """Write the page."""
     made_from = (open_verified(Path(folder)) for folder in (cube_set, model, embeddings, evaluation))

@@ -16,7 +16,7 @@ from sarpipe.tasks.watch import Watch
 TIMEOUT_SECONDS = 48 * 3600
 
 
-@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="train {step.name}", tags=["train"])
+@task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="train {step.name}")
 def train_encoder(step: Step, settings: Settings, cube_set: str) -> ModelReceipt:
     """Train; a retry goes on from the last checkpoint."""
     watch = Watch("train-progress", f"Training, preset {step.name}")

@@ -108,19 +108,32 @@ static void spread(const float *values, Py_ssize_t n, float *low, float *high) {
     }
 }
 
-static void widen_row(const uint16_t *half, float *out, Py_ssize_t n) {
+/* Whether all are finite: those that are not have all bits of the exponent. */
+static int widen_row(const uint16_t *half, float *out, Py_ssize_t n) {
+    const uint16_t exponent = 0x7c00;
+    int finite = 1;
     Py_ssize_t i = 0;
 #if defined(__x86_64__)
-    for (; i + LANES <= n; i += LANES)
-        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(half + i))));
-    for (; i < n; i++) out[i] = _cvtsh_ss(half[i]);
-#else
+    const __m128i every = _mm_set1_epi16((short)exponent);
+    __m128i not_finite = _mm_setzero_si128();
+    for (; i + LANES <= n; i += LANES) {
+        __m128i eight = _mm_loadu_si128((const __m128i *)(half + i));
+        not_finite = _mm_or_si128(not_finite, _mm_cmpeq_epi16(_mm_and_si128(eight, every), every));
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(eight));
+    }
+    finite = _mm_testz_si128(not_finite, not_finite);
+#endif
     for (; i < n; i++) {
+        finite &= (half[i] & exponent) != exponent;
+#if defined(__x86_64__)
+        out[i] = _cvtsh_ss(half[i]);
+#else
         __fp16 value;
         memcpy(&value, half + i, sizeof value);
         out[i] = (float)value;
-    }
 #endif
+    }
+    return finite;
 }
 
 static void narrow_row(const float *values, uint16_t *half, Py_ssize_t n) {
@@ -726,16 +739,17 @@ static int optional_mask(PyObject *object, Py_buffer *buffer, Py_ssize_t items, 
     return sized(buffer, items, 1, "mask");
 }
 
-/* Numbers of one width to as many of the other; `widen` tells which. */
+/* Numbers of one width to as many of the other; `widen` tells which. True: all that were widened are finite. */
 static PyObject *converted(PyObject *args, int widen) {
     Py_buffer from, to;
+    int finite = 1;
     if (!PyArg_ParseTuple(args, "y*w*", &from, &to)) return NULL;
     Py_ssize_t n = from.len / (widen ? 2 : 4);
     int ok = sized(&to, n, widen ? 4 : 2, "out");
     if (ok) {
         Py_BEGIN_ALLOW_THREADS
         if (widen)
-            widen_row(from.buf, to.buf, n);
+            finite = widen_row(from.buf, to.buf, n);
         else
             narrow_row(from.buf, to.buf, n);
         Py_END_ALLOW_THREADS
@@ -743,6 +757,7 @@ static PyObject *converted(PyObject *args, int widen) {
     PyBuffer_Release(&from);
     PyBuffer_Release(&to);
     if (!ok) return NULL;
+    if (widen) return PyBool_FromLong(finite);
     Py_RETURN_NONE;
 }
 
@@ -1021,7 +1036,7 @@ static PyObject *py_statistics(PyObject *self, PyObject *args) { return over_dat
 static PyObject *py_deviation(PyObject *self, PyObject *args) { return over_dates(args, 0); }
 
 static PyMethodDef functions[] = {
-    {"widen", py_widen, METH_VARARGS, "widen(float16, out float32)"},
+    {"widen", py_widen, METH_VARARGS, "widen(float16, out float32): all are finite"},
     {"narrow", py_narrow, METH_VARARGS, "narrow(float32, out float16)"},
     {"mask", py_mask, METH_VARARGS, "mask(float32 [2, n], out uint8 [2, n], floor_db, n) -> valid values"},
     {"quantise", py_quantise, METH_VARARGS, "quantise(float32, low, high, out uint8)"},

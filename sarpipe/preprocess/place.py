@@ -58,8 +58,8 @@ def make_cube(db: NDArray[np.floating], recipe: Recipe) -> Cube:
 def _original(db: NDArray[np.floating]) -> Cube:
     features = np.empty((len(db), len(FEATURES), *db.shape[-2:]), np.float32)
     for date, out in zip(db, features, strict=True):
-        values = _values(date)
-        if not np.isfinite(values).all():
+        values, finite = _values(date)
+        if not finite:
             missing = db.size - int(np.isfinite(db).sum())
             raise RejectedPlaceError(
                 f"{missing:,} of {db.size:,} values are not finite, and recipe 'original' has no rule for them"
@@ -81,7 +81,7 @@ def _original_features(db: NDArray[np.float32], out: NDArray[np.float32]) -> Non
 
 
 def _sar(db: NDArray[np.floating], recipe: SarRecipe) -> Cube:
-    values = [_values(date) for date in db]
+    values = [_values(date)[0] for date in db]
     valid = [valid_pixels(date, recipe.floor_db) for date in values]
     counts = [np.count_nonzero(mask) for mask in valid]
     shares = tuple(count / mask.size for count, mask in zip(counts, valid, strict=True))
@@ -119,11 +119,11 @@ def _sar_features(db: NDArray[np.float32], valid: NDArray[np.bool_], recipe: Sar
     return features
 
 
-def _values(date: NDArray[np.floating]) -> NDArray[np.float32]:
-    """One date as float32 ``[2, H, W]``, contiguous."""
+def _values(date: NDArray[np.floating]) -> tuple[NDArray[np.float32], bool]:
+    """One date as float32 ``[2, H, W]``, contiguous; and whether all of it is finite."""
     compiled = kernel()
     if compiled is None or date.dtype != np.float16:
-        return np.ascontiguousarray(date, np.float32)
+        values = np.ascontiguousarray(date, np.float32)
+        return values, bool(np.isfinite(values).all())
     out = np.empty(date.shape, np.float32)
-    compiled.widen(np.ascontiguousarray(date), out)
-    return out
+    return out, compiled.widen(np.ascontiguousarray(date), out)

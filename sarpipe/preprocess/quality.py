@@ -54,6 +54,6 @@ def quality_flags(made: Cube, orbit_passes: Sequence[str], date_order: str) -> l
         "two_dates": with_data == 2 and not single,
         "mixed_passes": {"ascending", "descending"} <= set(orbit_passes),
         "date_order_stored": date_order == "stored" and len(orbit_passes) > 1,
-        "partly_valid": float(np.mean(made.valid)) < PARTLY_VALID,
+        "partly_valid": sum(made.valid) / len(made.valid) < PARTLY_VALID,
     }
     return [name for name, applies in flags.items() if applies]

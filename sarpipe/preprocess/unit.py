@@ -137,7 +137,7 @@ def _row(store: Store, i: int, dates: list[int], made: Cube) -> Mapping[str, Any
         "products": [store.products[i][t] for t in dates],
         "orbit_passes": passes,
         "relative_orbits": [store.relative_orbits[i][t] for t in dates],
-        "valid_fraction": float(np.mean(made.valid)),
+        "valid_fraction": sum(made.valid) / len(made.valid),
         "valid_fractions": list(made.valid),
         "flags": quality_flags(made, passes, store.order[i]),
     }

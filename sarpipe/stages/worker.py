@@ -70,15 +70,16 @@ _PATHS = "Workers must see stores and output at the same paths as the process th
 @cache
 def _keep_freed_memory() -> None:
     """Tell glibc to keep what is freed, once a process. Dask has it give back every 64 KiB at once, so that each image
-    is a new mapping whose pages fault one by one: measured, a place then takes seven times as long.
+    is a new mapping whose pages fault one by one: measured, a place then takes seven times as long. A whole store is
+    larger than any threshold of mappings, so there are none.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, 256 * 1024 * 1024)
-        mallopt(_M_MMAP_THRESHOLD, 32 * 1024 * 1024)
+        mallopt(_M_MMAP_MAX, 0)
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """From glibc's malloc.h."""
 
 

@@ -117,8 +117,16 @@ def test_the_bilateral_filter_of_any_size_is_that_of_numpy(seed: int, size: tupl
 def test_half_precision_is_numpys_in_both_directions() -> None:
     halves = np.arange(65536, dtype=np.uint16).view(np.float16)
     wide = np.empty(halves.shape, np.float32)
-    _kernel.widen(halves, wide)
+    assert not _kernel.widen(halves, wide)
     np.testing.assert_array_equal(wide, halves.astype(np.float32))
+    finite = halves[np.isfinite(halves)]
+    for at in (0, 7, len(finite) - 1):
+        assert _kernel.widen(finite, np.empty(finite.shape, np.float32))
+        for other in (np.nan, -np.nan, np.inf, -np.inf):
+            one = finite.copy()
+            one[at] = other
+            assert not _kernel.widen(one, np.empty(one.shape, np.float32))
+    assert not _kernel.widen(np.array([1, 2, np.inf], np.float16), np.empty(3, np.float32))
 
     random = np.random.default_rng(0)
     numbers = np.concatenate([wide[np.isfinite(wide)], random.normal(0, 30, 10_001), random.normal(0, 1e-6, 1_000)])
