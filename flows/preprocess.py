@@ -68,8 +68,8 @@ def preprocess(
     steps = plan_preprocess(settings, source, force=force)
     receipts, errors = _run(settings, steps)
     units, refused = settle(steps, receipts, errors)
-    cube_set = _collect(settings, units, refused)
     _table(steps, receipts, errors)
+    cube_set = _collect(settings, units, refused)
     result: Preprocessed = {
         "units": units,
         "refused": refused,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -14,7 +16,7 @@ from threading import Condition, Event
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, Future, LocalCluster
+from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin
 from distributed.client import ClosedClientError
 
 from sarpipe.errors import ClusterError, UsageError
@@ -47,7 +49,7 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
         address: ``tcp://host:port`` of a running scheduler. Its workers must have this sarpipe and see the same paths.
 
     Raises:
-        UsageError: Nothing answers at ``address``.
+        UsageError: ``address`` is none, or nothing answers there.
         ClusterError: The scheduler at ``address`` or one of its workers does not have sarpipe.
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
@@ -66,8 +68,10 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
+            client.register_plugin(_NoInterrupt())
             yield from _as_current(client, "of this process")
         return
+    _check_address(address)
     try:
         client = Client(address, set_as_default=False, timeout=10)
     except (OSError, TimeoutError, ValueError) as error:
@@ -214,6 +218,14 @@ class _Session:
             )
 
 
+class _NoInterrupt(WorkerPlugin):
+    """Ctrl-C reaches all processes of a terminal. This one ends the workers; they need not say that they end."""
+
+    def setup(self, worker: Worker) -> None:
+        """Called in the main thread of each worker."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _as_current(client: Client, where: str) -> Iterator[Client]:
     session = _Session(client, where)
     token = _session.set(session)
@@ -222,6 +234,17 @@ def _as_current(client: Client, where: str) -> Iterator[Client]:
     finally:
         session.end()
         _session.reset(token)
+
+
+def _check_address(address: str) -> None:
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(
+            f"{address!r} is no address of a Dask scheduler",
+            "It is told when it starts: for example tcp://10.0.0.5:8786",
+        )
+
+
+_ADDRESS = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}/?")
 
 
 def _check_installed(client: Client, address: str) -> None:

@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,19 @@ def test_the_wait_ends_at_the_timeout(scheduler: str) -> None:
 def test_an_address_where_nothing_answers_is_named() -> None:
     with pytest.raises(UsageError, match=r"tcp://127\.0\.0\.1:9"), dask_session(1, address="tcp://127.0.0.1:9"):
         pass
+
+
+@pytest.mark.parametrize("address", ["banana", "tcp://127.0.0.1:notaport", "tcp://127.0.0.1", ""])
+def test_what_is_no_address_is_said_at_once(address: str) -> None:
+    with pytest.raises(UsageError, match="is no address of a Dask scheduler"), dask_session(1, address=address):
+        pass
+
+
+def test_workers_do_not_hear_an_interrupt() -> None:
+    with dask_session(1):
+        worker = compute(os.getpid, timeout=60)
+        os.kill(worker, signal.SIGINT)
+        assert compute(os.getpid, timeout=60) == worker
 
 
 def test_without_a_session_nothing_is_computed() -> None:

@@ -46,7 +46,7 @@ def simulate(
     field). All are of the whole place, nodata included.
 
     The same seed writes the same bytes; a store does not depend on how many are asked for, nor a place on how many
-    its store holds. What stands there is replaced.
+    its store holds. What was simulated there before is replaced.
 
     Args:
         folder: Where to; it is made if it does not exist.
@@ -60,7 +60,7 @@ def simulate(
         The paths of the stores, in the order of their names.
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, or a store of that name is there that was not simulated.
     """
     for name, value, low, high in (
         ("stores", stores, 1, 999_999 // MAX_PLACES),
@@ -69,6 +69,8 @@ def simulate(
     ):
         if not low <= value <= high:
             raise UsageError(f"{name} is {value}, needs {low} to {high}")
+    for store in range(1, stores + 1):
+        _check_own(*_paths(folder, store, zipped=zipped))
     paths = []
     for store in range(1, stores + 1):
         simulated = []
@@ -80,16 +82,26 @@ def simulate(
     return paths
 
 
-def _write(folder: Path, store: int, seed: int, places: list[SimulatedPlace], *, zipped: bool) -> Path:
+def _paths(folder: Path, store: int, *, zipped: bool) -> tuple[Path, Path]:
+    """Where a store goes, and its truth."""
     name = f"ssl4eos12_train_seasonal_data_{store:06d}"
+    return folder / (f"{name}.zarr.zip" if zipped else f"{name}.zarr"), folder / f"{name}.truth.parquet"
+
+
+def _check_own(path: Path, truth: Path) -> None:
+    """A store that was fetched has the same name; one that was simulated has its truth beside it."""
+    if path.exists() and not truth.exists():
+        raise UsageError(f"{path} is there and was not simulated: it has no truth beside it", "Choose another folder")
+
+
+def _write(folder: Path, store: int, seed: int, places: list[SimulatedPlace], *, zipped: bool) -> Path:
+    path, truth = _paths(folder, store, zipped=zipped)
     files = _files(places, {"source": f"simulated by sarpipe, seed {seed}, store {store}"})
     # The truth first: a store that is there always has its truth.
-    write_bytes(folder / f"{name}.truth.parquet", _truth(places))
+    write_bytes(truth, _truth(places))
     if zipped:
-        path = folder / f"{name}.zarr.zip"
         write_bytes(path, _zip(files))
     else:
-        path = folder / f"{name}.zarr"
         _put_folder(path, files)
     return path
 

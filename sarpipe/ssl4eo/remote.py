@@ -28,6 +28,7 @@ from sarpipe.ssl4eo.group import PART, Group, RemoteGroup, Source, holds_single_
 from sarpipe.ssl4eo.name import check_names, in_order, store_name
 from sarpipe.storage import RemotePath, Stat, digest_json, remote_path
 from sarpipe.storage.durable import storage_errors
+from sarpipe.storage.remote import check_bucket
 
 TAR = ".tar"
 REQUESTS = 16
@@ -81,6 +82,7 @@ def find_remote(url: str) -> list[RemotePath | RemoteGroup]:
         else:
             found, nothing = _children(source), f"{source} holds no store"
     except FileNotFoundError as error:
+        check_bucket(source)
         raise UsageError(str(error), _NEEDS) from error
     if not found:
         raise UsageError(nothing, _NEEDS)
@@ -317,11 +319,13 @@ def _listed(source: RemotePath) -> list[Stat]:
 
 def _found(source: RemotePath, name: str) -> Stat:
     split = "val" if "_val_" in name else "train"
-    places = [source.parent / name, source.parent.parent / f"{split}/S1GRD/{name}"]
+    here = source.parent
+    places = [folder / name for folder in (here, here / f"{split}/S1GRD", here.parent / f"{split}/S1GRD")]
     for place in places:
         with suppress(FileNotFoundError):
             return place.stat()
-    raise UsageError(f"{source} lists {name}, which is in neither {places[0].parent} nor {places[1].parent}")
+    looked = ", ".join(str(place.parent) for place in places)
+    raise UsageError(f"{source} lists {name}, which is in none of {looked}", "Put the list beside its stores")
 
 
 class _Tail(io.RawIOBase):

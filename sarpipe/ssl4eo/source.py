@@ -80,10 +80,13 @@ def _listed(path: Path) -> list[Path]:
     stores = []
     for name in names:
         split = "val" if "_val_" in name else "train"
-        places = [path.parent / name, path.parent.parent / split / "S1GRD" / name]
+        places = [folder / name for folder in (path.parent, *(up / split / "S1GRD" for up in path.parents[:2]))]
         found = next((place for place in places if place.exists()), None)
         if found is None:
-            raise UsageError(f"{path} lists {name}, which is in neither {places[0].parent} nor {places[1].parent}")
+            raise UsageError(
+                f"{path} lists {name}, which is in none of {', '.join(str(place.parent) for place in places)}",
+                "Put the list beside its stores, or fetch them: 'sarpipe download OUT --stores LIST'",
+            )
         stores.append(found)
     return stores
 

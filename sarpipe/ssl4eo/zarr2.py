@@ -115,7 +115,11 @@ def read_array(
         elif empty_is_fill:
             target[...] = _fill(archive, info)
         else:
-            raise DataError(f"{archive.path}: chunk {key} is missing", "Fetch the store again")
+            # Also where the fill value is NaN: a date that was lost would look like one that was never there.
+            raise DataError(
+                f"{archive.path}: chunk {key} is missing",
+                "Fetch the store again; one without data there has to hold a chunk that says so",
+            )
     return result
 
 

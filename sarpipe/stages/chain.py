@@ -76,8 +76,7 @@ def settle(
     """Sort out how the stores ended: the units in the order of the plan, and the refused stores with the reason.
 
     Raises:
-        SarpipeError: A store failed for another reason than its data, or no store could be used. What was made is
-            kept.
+        SarpipeError: A store failed for another reason than its data. What was made is kept.
     """
     sources = {step.name: step.source for step in steps}
     refused = {
@@ -97,10 +96,6 @@ def settle(
             f"store {name} failed: {_said(error)}{more}",
             f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",
         ) from error
-    if not receipts:
-        reasons = list(refused.values())
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise DataError(f"none of {len(steps)} stores could be used: {reasons[0]}{more}")
     return [receipts[step.name] for step in steps if step.name in receipts], dict(sorted(refused.items()))
 
 

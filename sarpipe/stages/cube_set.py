@@ -85,12 +85,18 @@ def publish_set(settings: Settings, cube_set: SetReceipt) -> None:
     quarantine = read_quarantine(open_verified(folder))
     write_small(quarantine_path(settings), quarantine.to_csv(index=False, lineterminator="\n").encode())
     if not cube_set["places_kept"]:
-        raise DataError(
-            f"no place is left: all {cube_set['places_in']} are in quarantine",
-            f"{address(quarantine_path(settings))} says why",
-        )
+        raise DataError(_nothing_left(cube_set, quarantine), f"{address(quarantine_path(settings))} names all")
     document = {"set": folder.name, "checksum": digest_json(folder.name)}
     write_small(settings.cubes_folder / "current.json", json.dumps(document).encode())
+
+
+def _nothing_left(cube_set: SetReceipt, quarantine: pd.DataFrame) -> str:
+    """Why there is no set, by the first of the reasons."""
+    more = f" (and {len(quarantine) - 1} more)" if len(quarantine) > 1 else ""
+    first = f"{quarantine['reason'].iloc[0]}{more}"
+    if cube_set["places_in"]:
+        return f"no place is left: all {cube_set['places_in']} are in quarantine: {first}"
+    return f"none of {cube_set['stores_refused']} stores could be used: {first}"
 
 
 def quarantine_path(settings: Settings) -> Path:

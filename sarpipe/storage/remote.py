@@ -242,14 +242,15 @@ class RemotePath:
             except SarpipeError:
                 raise
             except Exception as error:
-                if not _is_transient(error):
+                cause = _transient_cause(error)
+                if cause is None:
                     raise _permanent(self, what, error) from error
                 if attempt == ATTEMPTS:
                     raise RemoteError(
-                        f"{self}: {what} failed {ATTEMPTS} times, at last with: {_said(error)}",
+                        f"{self}: {what} failed {ATTEMPTS} times, at last with: {_said(cause)}",
                         "The server or the network is not well: run it again later, what was finished is kept",
                     ) from error
-                log.info("%s: %s failed (%s), attempt %d of %d", self, what, _said(error), attempt, ATTEMPTS)
+                log.info("%s: %s failed (%s), attempt %d of %d", self, what, _said(cause), attempt, ATTEMPTS)
             # Not for secrets: so that many workers do not come back at one time.
             time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
@@ -435,19 +436,19 @@ def _status(error: BaseException) -> tuple[int | None, str]:
     return None, ""
 
 
-def _is_transient(error: BaseException) -> bool:
-    """Whether another attempt may succeed. fsspec says "not found" of a web server that answers 503, and s3fs makes
-    numbers of codes: so what lies below decides.
+def _transient_cause(error: BaseException) -> BaseException | None:
+    """What another attempt may not meet again; None where it would. fsspec says "not found" of a web server that
+    answers 503 or that is not there, and s3fs makes numbers of codes: so what lies below decides.
     """
     for cause in _chain(error):
         if isinstance(cause, ConnectionError | TimeoutError) or any(
             base.__name__ in _TRANSIENT_NAMES for base in type(cause).__mro__
         ):
-            return True
+            return cause
         status, code = _status(cause)
         if status is not None:
-            return status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES
-    return isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO
+            return cause if status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES else None
+    return error if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO else None
 
 
 def _permanent(place: RemotePath, what: str, error: Exception) -> Exception:

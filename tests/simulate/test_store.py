@@ -145,3 +145,14 @@ def test_numbers_out_of_range_are_refused(tmp_path, wrong, value):
         simulate(tmp_path, **{wrong: value})
 
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_was_not_simulated_is_not_replaced(tmp_path):
+    real = tmp_path / "ssl4eos12_train_seasonal_data_000002.zarr.zip"
+    real.write_bytes(b"fetched")
+    with pytest.raises(UsageError, match=r"data_000002\.zarr\.zip is there and was not simulated"):
+        simulate(tmp_path, stores=2, places=1)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"fetched"]
+    real.unlink()
+    before = [path.read_bytes() for path in simulate(tmp_path, stores=1, places=1)]
+    assert [path.read_bytes() for path in simulate(tmp_path, stores=1, places=1)] == before

@@ -83,9 +83,14 @@ def test_where_there_is_no_store_it_is_said_with_the_url(remote: RemotePath, bel
     assert str(remote) in said.value.message
 
 
+def test_a_bucket_that_is_not_there_is_said(bucket: str) -> None:
+    with pytest.raises(UsageError, match=r"there is no bucket s3://no-such-bucket"):
+        find_stores("s3://no-such-bucket/in")
+
+
 def test_a_list_that_names_what_is_not_there_or_elsewhere_is_refused(remote: RemotePath) -> None:
     (remote / "a.txt").write(b"nothing.zarr.zip")
-    with pytest.raises(UsageError, match=r"lists nothing.zarr.zip, which is in neither"):
+    with pytest.raises(UsageError, match=r"lists nothing.zarr.zip, which is in none of"):
         find_stores(f"{remote}/a.txt")
     (remote / "a.txt").write(b"../../../etc/x.zarr.zip")
     with pytest.raises(RemoteError, match="no name of a file below it"):

@@ -128,8 +128,15 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_kept(fresh: Callable[[], A
     listed = pd.read_csv(run.data / "quarantine" / f"{run.settings().cubes_folder.name}.csv")
     assert list(listed["store"]) == ["ssl4eos12_train_seasonal_data_000001"]
     second.write_bytes(b"")
-    with pytest.raises(DataError, match="none of 2 stores"):
+    with pytest.raises(
+        DataError, match=r"none of 2 stores could be used: .*not a whole zip.* \(and 1 more\)"
+    ) as caught:
         straight.preprocess(run.settings(), str(run.stores), quiet)
+    # All are named, and the set that was there is still the current one.
+    listed = pd.read_csv(run.data / "quarantine" / f"{run.settings().cubes_folder.name}.csv")
+    assert len(listed) == 2
+    assert str(run.data) in caught.value.hint
+    assert len(load_cubes(current_set(run.settings())).ids) == 5
 
 
 def test_a_place_that_two_stores_have_is_kept_once(fresh: Callable[[], Any]) -> None:
