@@ -108,10 +108,7 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
     with session.slot():
         future = session.submit(function, *arguments)
         session.wait(future, timeout)
-        try:
-            result: T = future.result()
-        except CancelledError as error:
-            raise session.lost() from error
+        result: T = session.result(future)
     return result
 
 
@@ -149,7 +146,7 @@ class _Session:
         finally:
             with self._changed:
                 self._busy -= 1
-                self._changed.notify()
+                self._changed.notify_all()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[Any]:
         """Hand a call to Dask. All calls of a function are one group by the name of their keys: Dask's scheduler then
@@ -178,6 +175,28 @@ class _Session:
                 self._look()
                 self._check()
 
+    def result(self, future: Future[Any]) -> Any:
+        """What a call that has ended gave. It is fetched from its worker, which no session at its end waits for.
+
+        Raises:
+            Exception: What the call raised.
+            ClusterError: The scheduler or all workers are gone, or the session is at its end.
+        """
+        while True:
+            try:
+                return future.result(timeout=_LOOK_SECONDS)
+            except Exception as error:
+                if future.status == "error":
+                    raise
+                # A client that is closed meanwhile says so in many ways.
+                if self._ended or isinstance(error, CancelledError):
+                    raise self.lost() from error
+                if not isinstance(error, TimeoutError):
+                    raise
+                with self._changed:
+                    self._look()
+                    self._check()
+
     def lost(self) -> ClusterError:
         """The error that ends all calls: the scheduler does not answer any more."""
         with self._changed:
@@ -188,10 +207,11 @@ class _Session:
         )
 
     def end(self) -> None:
-        """Let no call wait any longer."""
+        """Let no call wait any longer, and see them go: under a client that is closed one may wait for ever."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+            self._changed.wait_for(lambda: self._busy == 0, 3 * _LOOK_SECONDS)
 
     def _look(self) -> None:
         """See which workers there are, unless that was done a moment ago."""

@@ -10,7 +10,7 @@ import pytest
 from distributed import Client, KilledWorker, SchedulerPlugin, get_worker
 
 from sarpipe.cluster import compute, dask_session
-from sarpipe.errors import UsageError
+from sarpipe.errors import ClusterError, UsageError
 from sarpipe.ssl4eo import find_stores
 
 
@@ -54,6 +54,18 @@ def test_workers_do_not_hear_an_interrupt() -> None:
         worker = compute(os.getpid, timeout=60)
         os.kill(worker, signal.SIGINT)
         assert compute(os.getpid, timeout=60) == worker
+
+
+def test_a_session_that_ends_leaves_no_call_waiting(scheduler: str) -> None:
+    for number in range(20):
+        with ThreadPoolExecutor(8) as threads:
+            with dask_session(8, address=scheduler):
+                calls = [threads.submit(copy_context().run, compute, abs, -1, timeout=60) for _ in range(8)]
+                time.sleep(0.005 * number)
+            # Whether it was done or not: it has ended, within the seconds that a session takes to look.
+            for call in calls:
+                error = call.exception(timeout=20)
+                assert isinstance(error, ClusterError) or (error is None and call.result() == 1)
 
 
 def test_without_a_session_nothing_is_computed() -> None:
