@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from sarpipe import __version__
@@ -21,7 +24,7 @@ _EXIT_CODES = """exit codes:
   3    done, but places are quarantined or stores refused (they are named)
   2    wrong usage: an option, a path, a setting, or a stage before this one has not run
   1    failed, with the reason
-  130  interrupted; run it again to go on
+  130  interrupted (Ctrl-C), 143 terminated (SIGTERM); run it again to go on
 """
 
 _DOWNLOADS = [
@@ -70,21 +73,48 @@ _STAGES = {
 }
 
 
+_KEPT = "What was finished is kept: run it again to go on"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = argparse.Namespace(json="--json" in (sys.argv[1:] if arguments is None else arguments))
     try:
         options = _parser().parse_args(arguments)
-        code: int = options.command(options)
+        with _terminable():
+            code: int = options.command(options)
     except SarpipeError as error:
         return _failed(options, error.message, error.hint, error.exit_code)
     except KeyboardInterrupt:
-        return _failed(options, "interrupted", "What was finished is kept: run it again to go on", 130)
+        return _failed(options, "interrupted", _KEPT, 130)
+    except _Terminated:
+        return _failed(options, "terminated", _KEPT, 143)
     except Exception as error:
         # Not foreseen, so a defect: who reports it needs to see where.
         traceback.print_exc()
         return _failed(options, f"{type(error).__name__}: {error}", "This is a defect of sarpipe: please report it", 1)
     return code
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come. As KeyboardInterrupt it is no Exception, so that nothing on its way takes it for a failure."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: what is under way is put away, and it is said how to go on."""
+
+    def terminate(*_: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,21 @@ from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
 from sarpipe.storage import code_version, digest_json
 from sarpipe.train import CODE, checkpoint
-from sarpipe.train.monitor import MAX_PLACES, MONITORS, monitors
+from sarpipe.train.interruption import Interruption
+from sarpipe.train.monitor import MONITORS, monitors
+from sarpipe.train.order import Order
 from sarpipe.train.places import Places
 from sarpipe.train.plan import Plan
 from sarpipe.train.settings import TrainSettings
 from sarpipe.train.state import State
+from sarpipe.train.trouble import not_finite, out_of_memory
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
 STEPS_PER_FETCH = 50
 """How many steps a GPU may run ahead before their losses are looked at; a CPU's are looked at each step."""
+CHECKPOINT_SECONDS = 30.0
+"""At most so much work is lost to a kill."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,33 @@ class TrainResult:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What a run goes by; only the state changes."""
+
+    settings: TrainSettings
+    plan: Plan
+    places: Places
+    state: State
+    checkpoints: Path
+    key: str
+    checkpoint_seconds: float
+
+    def order(self) -> Order:
+        """Which places each step takes."""
+        plan = self.plan
+        return Order(
+            self.places.keys,
+            seed=self.settings.seed,
+            batch_size=plan.batch_size,
+            steps_per_epoch=plan.steps_per_epoch,
+        )
+
+    def save(self) -> None:
+        """Take a checkpoint."""
+        checkpoint.save(self.checkpoints, self.key, self.state)
+
+
 def train(
     cubes: CubeSet,
     settings: TrainSettings,
@@ -64,12 +96,13 @@ def train(
     *,
     device: str = "auto",
     progress: Progress | None = None,
-    checkpoint_seconds: float = 10.0,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> TrainResult:
     """Train an encoder, going on from the newest checkpoint of the same run if there is one.
 
-    On a CPU the result is the same bit for bit, however often the run was broken off, for the same number of
-    threads.
+    On a CPU the result is the same bit for bit, however often and wherever the run was broken off, for the same
+    number of threads. SIGTERM and Ctrl-C end the step that is under way, save, and only then have their effect; a
+    second one has it at once.
 
     Args:
         cubes: The places, 2 or more.
@@ -77,11 +110,11 @@ def train(
         checkpoints: A folder for checkpoints; nobody else may train there at the same time.
         device: See `sarpipe.model.device.pick_device`.
         progress: Called with the steps done, all steps, and the latest loss. May raise, to stop.
-        checkpoint_seconds: A checkpoint is taken at the end of an epoch if the last is older than this. It decides
-            when to save, never what is computed.
+        checkpoint_seconds: A checkpoint is taken after a step if the last is older than this. It decides when to
+            save, never what is computed.
 
     Raises:
-        TrainingError: There is nothing to learn from, or the loss is not finite.
+        TrainingError: There is nothing to learn from, the loss is not finite, or memory does not suffice.
         StorageError: A checkpoint cannot be written.
         UsageError: There is no such device.
     """
@@ -95,12 +128,9 @@ def train(
     if resumed:
         log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
     places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
-    saved_at = time.monotonic()
-    for epoch in range(state.step // plan.steps_per_epoch, settings.epochs):
-        _epoch(state, places, plan, settings, epoch, progress)
-        if time.monotonic() - saved_at >= checkpoint_seconds:
-            checkpoint.save(checkpoints, key, state)
-            saved_at = time.monotonic()
+    run = _Run(settings, plan, places, state, checkpoints, key, checkpoint_seconds)
+    with out_of_memory(plan.batch_size, where):
+        _steps(run, progress)
     return _result(state, plan, where, {"places": len(cubes.ids), "resumed_from_step": resumed})
 
 
@@ -155,27 +185,44 @@ def _key(
     )
 
 
-def _epoch(
-    state: State, places: Places, plan: Plan, settings: TrainSettings, epoch: int, progress: Progress | None
-) -> None:
-    order = places.order(settings.seed, epoch)
+def _steps(run: _Run, progress: Progress | None) -> None:
+    """All steps that are left."""
+    state, plan, order = run.state, run.plan, run.order()
+    often = STEPS_PER_FETCH if run.places.device.type == "cuda" else 1
     pending: list[Tensor] = []
-    embeddings: list[Tensor] = []
-    often = STEPS_PER_FETCH if places.device.type == "cuda" else 1
-    for number in range(1, plan.steps_per_epoch + 1):
-        positions = order[(number - 1) * plan.batch_size : number * plan.batch_size]
-        outcome = _step(state, places.batch(positions), plan, settings, epoch)
-        pending.append(outcome.loss.detach())
-        if len(embeddings) * plan.batch_size < MAX_PLACES:
-            embeddings.append(outcome.embeddings)
-        last = number == plan.steps_per_epoch
-        if last or len(pending) == often:
-            _collect(state, pending, plan)
+    saved_at = time.monotonic()
+    positions = (order.positions(step) for step in range(state.step, plan.steps))
+    with Interruption() as interruption, closing(run.places.batches(positions)) as batches:
+        for batch in batches:
+            epoch, number = divmod(state.step, plan.steps_per_epoch)
+            outcome = _step(state, batch, plan, run.settings, epoch)
+            pending.append(outcome.loss.detach())
+            state.keep(outcome.embeddings, number * plan.batch_size)
+            last = number + 1 == plan.steps_per_epoch
+            if not last and len(pending) < often and interruption.signal is None:
+                continue
+            _collect(run, pending)
             pending.clear()
-        if last:
-            state.monitors.append(monitors(torch.cat(embeddings)[:MAX_PLACES], *outcome.projections))
-        if progress is not None and not pending:
-            progress(state.step, plan.steps, state.losses[-1])
+            if last:
+                seen = state.seen[: plan.steps_per_epoch * plan.batch_size]
+                state.monitors.append(monitors(seen, *outcome.projections))
+            stop = interruption.signal
+            if stop is not None or time.monotonic() - saved_at >= run.checkpoint_seconds:
+                run.save()
+                saved_at = time.monotonic()
+            if progress is not None:
+                progress(state.step, plan.steps, state.losses[-1])
+            if stop is not None:
+                _stop(run, interruption)
+
+
+def _stop(run: _Run, interruption: Interruption) -> None:
+    """End the run between two steps, as the signal would have ended it."""
+    said = f"stopped by {interruption.signal.name if interruption.signal else 'a signal'} after step {run.state.step}"
+    log.warning("%s of %d; it is saved: run it again to go on", said, run.plan.steps)
+    interruption.deliver()
+    # Whoever handles the signal let the program go on.
+    raise TrainingError(f"training was {said} of {run.plan.steps}", "It is saved: run it again to go on")
 
 
 def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch: int) -> Outcome:
@@ -198,15 +245,23 @@ def _dropout_of(settings: TrainSettings, step: int, device: torch.device) -> Abs
     return seeded((settings.seed << 32) + step, device) if settings.dropout > 0 else nullcontext()
 
 
-def _collect(state: State, pending: list[Tensor], plan: Plan) -> None:
+def _collect(run: _Run, pending: list[Tensor]) -> None:
     """Look at losses that a GPU may still be working on: waits for it."""
     for loss in torch.stack(pending).tolist():
+        step = len(run.state.losses)
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss of step {len(state.losses) + 1} of {plan.steps} is {loss}",
-                "Try a learning_rate a third as high, or precision fp32",
+            raise not_finite(
+                loss,
+                step + 1,
+                run.plan.steps,
+                run.places,
+                run.order().positions(step),
+                run.settings.views,
+                seed=run.settings.seed,
+                epoch=step // run.plan.steps_per_epoch,
+                folder=run.checkpoints,
             )
-        state.losses.append(loss)
+        run.state.losses.append(loss)
 
 
 def _result(state: State, plan: Plan, device: torch.device, facts: dict[str, Any]) -> TrainResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sarpipe.cubes import CubeSet
-from sarpipe.ssl.counter import epoch_order, place_keys
+from sarpipe.ssl.counter import place_keys
 from sarpipe.ssl.simclr import Batch
 
 SHARE_OF_GPU = 0.5
@@ -28,6 +28,7 @@ class Places:
 
     def __init__(self, cubes: CubeSet, device: torch.device, *, with_frames: bool) -> None:
         self.device = device
+        self.ids = cubes.ids
         self.keys = place_keys(cubes.ids)
         self._dates = torch.from_numpy(dates_with_data(cubes.frames))
         self._coordinates = torch.tensor(cubes.index[["latitude", "longitude"]].to_numpy(np.float64), device=device)
@@ -35,9 +36,10 @@ class Places:
         on_gpu = device.type == "cuda" and _fits(tensors, device)
         self._data = [tensor.to(device, torch.float16) for tensor in tensors] if on_gpu else tensors
 
-    def order(self, seed: int, epoch: int) -> Tensor:
-        """The order in which an epoch visits the places: ``int64 [N]``, on the CPU."""
-        return epoch_order(self.keys, seed=seed, epoch=epoch)
+    def batches(self, positions: Iterable[Tensor]) -> Iterator[Batch]:
+        """The batches of these positions, in this order."""
+        for part in positions:
+            yield self.batch(part)
 
     def batch(self, positions: Tensor) -> Batch:
         """The places at these positions (``int64 [B]``, on the CPU), on the device."""

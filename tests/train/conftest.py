@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 
 import numpy as np
 import pandas as pd
@@ -38,3 +40,11 @@ def toy_places() -> Callable[..., CubeSet]:
         return CubeSet(ids, statistics(frames), frames, index, None)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> ForkServerContext:
+    """Starts processes that have imported the training, and nothing else of this one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sarpipe.train.loop"])
+    return context
