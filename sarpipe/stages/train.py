@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sarpipe.settings import Settings
-from sarpipe.stages.places import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
 from sarpipe.train import CODE as TRAINING
 
-CODE = (*TRAINING, "stages/places.py", "stages/train.py")
+CODE = (*TRAINING, "memory.py", "stages/places.py", "stages/train.py")
 
 OnStep = Callable[[int, int, float], None]
 """Called with the step, the number of steps, and the loss."""
@@ -73,7 +73,13 @@ def _train(folder: Path, step: Step, settings: Settings, cube_set: Artefact, on_
     from sarpipe.model.weights import save_encoder
     from sarpipe.train.loop import train
 
-    result = train(load_cubes(cube_set), settings.train, checkpoints(step), device=settings.device, progress=on_step)
+    result = train(
+        open_cubes(cube_set, settings.memory_gb),
+        settings.train,
+        checkpoints(step),
+        device=settings.device,
+        progress=on_step,
+    )
     save_encoder(folder, result.encoder)
     result.losses.to_parquet(folder / "losses.parquet", index=False)
     result.monitors.to_parquet(folder / "monitors.parquet", index=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from sarpipe.cubes import CubeSet
+from sarpipe.cubes import CubeFiles, CubeSet
 from sarpipe.errors import TrainingError
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder, EncoderConfig, channel_statistics
@@ -90,7 +90,7 @@ class _Run:
 
 
 def train(
-    cubes: CubeSet,
+    cubes: CubeSet | CubeFiles,
     settings: TrainSettings,
     checkpoints: Path,
     *,
@@ -105,7 +105,7 @@ def train(
     second one has it at once.
 
     Args:
-        cubes: The places, 2 or more.
+        cubes: The places, 2 or more. In files, they are read batch by batch; the result is the same.
         settings: How.
         checkpoints: A folder for checkpoints; nobody else may train there at the same time.
         device: See `sarpipe.model.device.pick_device`.
@@ -134,7 +134,7 @@ def train(
     return _result(state, plan, where, {"places": len(cubes.ids), "resumed_from_step": resumed})
 
 
-def _check_places(cubes: CubeSet, settings: TrainSettings) -> None:
+def _check_places(cubes: CubeSet | CubeFiles, settings: TrainSettings) -> None:
     if len(cubes.ids) < 2:
         raise TrainingError(
             f"training needs 2 places or more, found {len(cubes.ids)}", "Give more stores to `sarpipe preprocess`"
@@ -171,7 +171,11 @@ def _fresh_state(
 
 
 def _key(
-    cubes: CubeSet, settings: TrainSettings, plan: Plan, mean: NDArray[np.floating], std: NDArray[np.floating]
+    cubes: CubeSet | CubeFiles,
+    settings: TrainSettings,
+    plan: Plan,
+    mean: NDArray[np.floating],
+    std: NDArray[np.floating],
 ) -> str:
     """Hash of what the run is made from. The statistics stand for the cubes' numbers."""
     return digest_json(

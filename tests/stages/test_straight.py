@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sarpipe.embeddings.geoparquet import read_geoparquet
+from sarpipe.cubes import CubeFiles, CubeSet
 from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.stages import straight
 from sarpipe.stages.cube_set import current_set
-from sarpipe.stages.places import load_cubes
+from sarpipe.stages.places import load_cubes, open_cubes
 from sarpipe.storage import inspect
 
 LATER = ("train", "embed", "evaluate", "report")
@@ -72,6 +73,19 @@ def test_what_is_gone_or_damaged_is_made_again_bit_for_bit_and_nothing_else(
         content[len(content) // 2] ^= 1
         victim.write_bytes(content)
     assert remade(rerun) == {stage}
+    assert {name: content for name, (content, _) in rerun.files().items()} == before
+
+
+def test_a_set_beyond_the_limit_of_memory_is_read_batch_by_batch_with_the_same_bytes(rerun: Any) -> None:
+    before = {name: content for name, (content, _) in rerun.files().items()}
+    for pattern in ("models/sar-*", "embeddings/sar-*"):
+        (folder,) = rerun.data.glob(pattern)
+        shutil.rmtree(folder)
+    cube_set = current_set(rerun.settings())
+    assert isinstance(open_cubes(cube_set, 1e-6), CubeFiles)
+    assert isinstance(open_cubes(cube_set, None), CubeSet)
+    summary = rerun(memory_gb=1e-6)
+    assert [summary["stages"][stage] for stage in ("train", "embed", "evaluate")] == ["computed", "computed", "reused"]
     assert {name: content for name, (content, _) in rerun.files().items()} == before
 
 

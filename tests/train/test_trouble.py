@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_other_errors_stay_what_they_are():
 def train_in_little_memory(places, folder, answers):
     torch.set_num_threads(1)
     train(places, TrainSettings(epochs=1, batch_size=4), folder / "enough", device="cpu")
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)
     try:
         train(places, TrainSettings(epochs=1, batch_size=128), folder, device="cpu")
