@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from sarpipe.embeddings.geoparquet import read_geoparquet
 from sarpipe.cubes import CubeFiles, CubeSet
+from sarpipe.embeddings.geoparquet import read_geoparquet
 from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.stages import straight
 from sarpipe.stages.cube_set import current_set
