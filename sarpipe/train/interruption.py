@@ -16,11 +16,16 @@ class Interruption:
     Only in the main thread, where alone Python runs handlers; elsewhere nothing is changed. A signal that is ignored
     stays so. The handlers from before are put back at the end.
 
+    Args:
+        patient: A second signal changes nothing: torchrun hands each on to processes that may have had it already, and
+            kills them by itself when they take too long.
+
     Attributes:
         signal: What came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self._patient = patient
         self.signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -47,5 +52,5 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self.signal is not None
         self.signal = signal.Signals(number)
-        if again:
+        if again and not self._patient:
             self.deliver()

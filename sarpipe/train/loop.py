@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from sarpipe.channels import CHANNELS
 from sarpipe.cubes import CubeFiles, CubeSet
-from sarpipe.errors import TrainingError
+from sarpipe.errors import TrainingError, UsageError
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder, EncoderConfig, channel_statistics
-from sarpipe.model.initial import seeded
+from sarpipe.model.initial import new_encoder, seeded
+from sarpipe.ssl import processes
 from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
 from sarpipe.storage import code_version, digest_json
@@ -85,8 +87,9 @@ class _Run:
         )
 
     def save(self) -> None:
-        """Take a checkpoint."""
-        checkpoint.save(self.checkpoints, self.key, self.state)
+        """Take a checkpoint, one for all processes."""
+        if processes.rank() == 0:
+            checkpoint.save(self.checkpoints, self.key, self.state)
 
 
 def train(
@@ -103,6 +106,10 @@ def train(
     On a CPU the result is the same bit for bit, however often and wherever the run was broken off, for the same
     number of threads. SIGTERM and Ctrl-C end the step that is under way, save, and only then have their effect; a
     second one has it at once.
+
+    Where a process group of `torch.distributed` is initialised, its processes train as one: each takes its part of
+    every batch, all have the result, and the first alone writes. The numbers are those of one process, but for the
+    order in which sums are taken, and but for dropout.
 
     Args:
         cubes: The places, 2 or more. In files, they are read batch by batch; the result is the same.
@@ -121,11 +128,17 @@ def train(
     where = pick_device(device)
     _check_places(cubes, settings)
     plan = Plan.of(settings, len(cubes.ids), where)
+    _check_shares(plan)
     mean, std = channel_statistics(cubes.cubes)
     state = _fresh_state(settings, plan, mean, std, where)
     key = _key(cubes, settings, plan, mean, std)
     resumed = checkpoint.resume(checkpoints, key, state)
-    if resumed:
+    if not processes.agree([resumed, int(key[:15], 16)], where):
+        raise TrainingError(
+            "the processes do not train the same: cubes, settings or checkpoints differ between them",
+            "Let all of them see the same output folder (--data)",
+        )
+    if resumed and processes.rank() == 0:
         log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
     places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
     run = _Run(settings, plan, places, state, checkpoints, key, checkpoint_seconds)
@@ -149,6 +162,15 @@ def _check_places(cubes: CubeSet | CubeFiles, settings: TrainSettings) -> None:
         )
 
 
+def _check_shares(plan: Plan) -> None:
+    several = processes.size()
+    if plan.batch_size % several:
+        raise UsageError(
+            f"a batch of {plan.batch_size} places cannot be shared evenly by {several} processes",
+            f"--set train.batch_size={max(1, plan.batch_size // several) * several}",
+        )
+
+
 def _fresh_state(
     settings: TrainSettings,
     plan: Plan,
@@ -166,7 +188,9 @@ def _fresh_state(
         bf16=plan.bf16,
     )
     with seeded(settings.seed, torch.device("cpu")):
-        objective = SimClr(Encoder(config, mean, std), contrast).to(device).train()
+        objective = SimClr(Encoder(config, mean, std), contrast)
+    processes.share_batch_norms(objective)
+    objective = objective.to(device).train()
     return State.start(objective, weight_decay=settings.weight_decay, ema=plan.ema > 0)
 
 
@@ -195,28 +219,30 @@ def _steps(run: _Run, progress: Progress | None) -> None:
     often = STEPS_PER_FETCH if run.places.device.type == "cuda" else 1
     pending: list[Tensor] = []
     saved_at = time.monotonic()
-    positions = (order.positions(step) for step in range(state.step, plan.steps))
-    with Interruption() as interruption, closing(run.places.batches(positions)) as batches:
+    positions = (processes.share(order.positions(step)) for step in range(state.step, plan.steps))
+    several = processes.size() > 1
+    with Interruption(patient=several) as interruption, closing(run.places.batches(positions)) as batches:
         for batch in batches:
             epoch, number = divmod(state.step, plan.steps_per_epoch)
             outcome = _step(state, batch, plan, run.settings, epoch)
             pending.append(outcome.loss.detach())
             state.keep(outcome.embeddings, number * plan.batch_size)
             last = number + 1 == plan.steps_per_epoch
-            if not last and len(pending) < often and interruption.signal is None:
+            if not last and len(pending) < often and (several or interruption.signal is None):
                 continue
             _collect(run, pending)
             pending.clear()
             if last:
                 seen = state.seen[: plan.steps_per_epoch * plan.batch_size]
                 state.monitors.append(monitors(seen, *outcome.projections))
-            stop = interruption.signal
-            if stop is not None or time.monotonic() - saved_at >= run.checkpoint_seconds:
+            stop = processes.largest(int(interruption.signal or 0), run.places.device)
+            if stop or time.monotonic() - saved_at >= run.checkpoint_seconds:
                 run.save()
                 saved_at = time.monotonic()
             if progress is not None:
                 progress(state.step, plan.steps, state.losses[-1])
-            if stop is not None:
+            if stop:
+                interruption.signal = Signals(stop)
                 _stop(run, interruption)
 
 
@@ -224,6 +250,8 @@ def _stop(run: _Run, interruption: Interruption) -> None:
     """End the run between two steps, as the signal would have ended it."""
     said = f"stopped by {interruption.signal.name if interruption.signal else 'a signal'} after step {run.state.step}"
     log.warning("%s of %d; it is saved: run it again to go on", said, run.plan.steps)
+    # Where several processes train, none leaves before the first has saved.
+    processes.wait(run.places.device)
     interruption.deliver()
     # Whoever handles the signal let the program go on.
     raise TrainingError(f"training was {said} of {run.plan.steps}", "It is saved: run it again to go on")
@@ -236,6 +264,7 @@ def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch
     with _dropout_of(settings, state.step, batch.cubes.device):
         outcome: Outcome = state.objective(batch, epoch)
     outcome.loss.backward()  # type: ignore[no-untyped-call]
+    processes.sum_gradients(state.objective.parameters())
     if settings.gradient_clip > 0:
         clip_grad_norm_(state.objective.parameters(), settings.gradient_clip)
     state.optimiser.step()
@@ -246,13 +275,16 @@ def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch
 
 def _dropout_of(settings: TrainSettings, step: int, device: torch.device) -> AbstractContextManager[None]:
     """Make dropout, the one thing in a step that torch draws by itself, a function of the step."""
-    return seeded((settings.seed << 32) + step, device) if settings.dropout > 0 else nullcontext()
+    own = processes.rank() << 31  # each drops other units; one process could not drop the same
+    return seeded((settings.seed << 32) + own + step, device) if settings.dropout > 0 else nullcontext()
 
 
 def _collect(run: _Run, pending: list[Tensor]) -> None:
     """Look at losses that a GPU may still be working on: waits for it."""
     for loss in torch.stack(pending).tolist():
         step = len(run.state.losses)
+        if not math.isfinite(loss) and processes.rank():
+            raise TrainingError(f"the loss of step {step + 1} is {loss}; the first process says more")
         if not math.isfinite(loss):
             raise not_finite(
                 loss,
@@ -269,7 +301,11 @@ def _collect(run: _Run, pending: list[Tensor]) -> None:
 
 
 def _result(state: State, plan: Plan, device: torch.device, facts: dict[str, Any]) -> TrainResult:
-    encoder = copy.deepcopy(state.average or state.objective.encoder).cpu().eval().requires_grad_(False)
+    trained = state.average or state.objective.encoder
+    # A plain one, whatever its BatchNorms were while several processes shared the batches.
+    encoder = new_encoder(trained.settings, np.zeros(len(CHANNELS)), np.ones(len(CHANNELS)), seed=0)
+    encoder.load_state_dict(trained.state_dict())
+    encoder.eval().requires_grad_(False)
     if not all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values()):
         raise TrainingError(
             f"after step {plan.steps}, the last, weights are not finite", "Try a learning_rate a third as high"
