@@ -46,8 +46,13 @@ _STAGES = {
     ),
     "train": (
         "cubes to a model",
-        "Train the encoder on the cubes that were made last. An interrupted training goes on from its checkpoint.",
-        ["sarpipe train", "sarpipe train --preset original", "sarpipe train --set train.epochs=50 --set train.seed=1"],
+        "Train the encoder on the cubes that were made last. An interrupted training goes on from its checkpoint. "
+        "'torchrun --nproc-per-node 2 --no-python sarpipe train' takes two processes (GPUs if there are).",
+        [
+            "sarpipe train",
+            "sarpipe train --preset original",
+            "sarpipe train --set train.epochs=50 --set train.seed=1",
+        ],
     ),
     "embed": (
         "model and cubes to embeddings",
@@ -73,6 +78,8 @@ _STAGES = {
 }
 
 
+_RANK = int(os.environ.get("RANK", "0"))
+"""Of several processes that torchrun started, the first speaks for all."""
 _KEPT = "What was finished is kept: run it again to go on"
 
 
@@ -123,6 +130,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:
+    if _RANK:
+        return code
     print(f"sarpipe: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
     if options.json:
         print(json.dumps({"status": "failed", "error": message, "hint": hint}))
@@ -312,6 +321,8 @@ def _stage(options: argparse.Namespace) -> int:
         workers=options.workers,
         dask=options.dask,
     )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _together(options, settings)
     if options.dry_run:
         return _dry_run(options, settings)
     if options.prefect or os.environ.get("PREFECT_API_URL"):
@@ -334,6 +345,17 @@ def _straight(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
             done = straight.preprocess(settings, options.source, console.progress, force=options.force)
             return {"preprocess": done}
         return {options.stage: straight.later(options.stage, settings, console.progress, force=options.force)}
+
+
+def _together(options: argparse.Namespace, settings: Any) -> int:
+    """One of several processes of torchrun."""
+    if options.stage != "train" or options.prefect or options.dry_run:
+        raise UsageError(
+            "several processes (torchrun) are for training alone, straight and not through Prefect",
+            "torchrun --nproc-per-node 2 --no-python sarpipe train",
+        )
+    results = _straight(options, settings)
+    return 0 if _RANK else _finished(options, settings, results, "")
 
 
 def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:

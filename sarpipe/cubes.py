@@ -70,7 +70,7 @@ class RowFiles:
                 with path.open("rb", buffering=0) as opened:
                     for i in part:
                         opened.seek(self._starts[file] + int(self._rows[which[i]]) * size)
-                        _fill(opened, memoryview(out[i : i + 1]).cast("B"))
+                        _fill(opened, out[i : i + 1].data.cast("B"))
             except (OSError, EOFError) as error:
                 raise DamagedError(
                     f"{path} cannot be read any more: {error}", "Run 'sarpipe preprocess SOURCE' again, then this"

@@ -68,7 +68,7 @@ def gathered(own: Tensor) -> Tensor:
     """The rows of all processes, with gradient for its own: ``[B / size, ...]`` each ``-> [B, ...]``."""
     if size() == 1:
         return own
-    rows: Tensor = _Gathered.apply(own)
+    rows: Tensor = _Gathered.apply(own)  # type: ignore[no-untyped-call]
     return rows
 
 
@@ -79,8 +79,10 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    start = 0
+    for gradient in gradients:
+        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+        start += gradient.numel()
 
 
 def largest(number: int, device: torch.device) -> int:
@@ -195,7 +197,7 @@ class _Summed(Function):
 
 
 def _summed(own: Tensor) -> Tensor:
-    total: Tensor = _Summed.apply(own)
+    total: Tensor = _Summed.apply(own)  # type: ignore[no-untyped-call]
     return total
 
 

@@ -30,6 +30,7 @@ from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
 from sarpipe.storage import code_version, digest_json
 from sarpipe.train import CODE, checkpoint
+from sarpipe.train.deterministic import deterministic
 from sarpipe.train.interruption import Interruption
 from sarpipe.train.monitor import MONITORS, monitors
 from sarpipe.train.order import Order
@@ -142,7 +143,7 @@ def train(
         log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
     places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
     run = _Run(settings, plan, places, state, checkpoints, key, checkpoint_seconds)
-    with out_of_memory(plan.batch_size, where):
+    with out_of_memory(plan.batch_size, where), deterministic(where, wanted=settings.deterministic):
         _steps(run, progress)
     return _result(state, plan, where, {"places": len(cubes.ids), "resumed_from_step": resumed})
 
@@ -249,7 +250,8 @@ def _steps(run: _Run, progress: Progress | None) -> None:
 def _stop(run: _Run, interruption: Interruption) -> None:
     """End the run between two steps, as the signal would have ended it."""
     said = f"stopped by {interruption.signal.name if interruption.signal else 'a signal'} after step {run.state.step}"
-    log.warning("%s of %d; it is saved: run it again to go on", said, run.plan.steps)
+    if processes.rank() == 0:
+        log.warning("%s of %d; it is saved: run it again to go on", said, run.plan.steps)
     # Where several processes train, none leaves before the first has saved.
     processes.wait(run.places.device)
     interruption.deliver()

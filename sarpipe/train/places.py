@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -51,7 +51,7 @@ class Places:
         self._data = [_on_gpu(part, device) if on_gpu else _as_they_lie(part) for part in rows]
         self._readers = readers if any(isinstance(part, RowFiles) for part in self._data) else 0
 
-    def batches(self, positions: Iterable[Tensor]) -> Iterator[Batch]:
+    def batches(self, positions: Iterable[Tensor]) -> Generator[Batch, None, None]:
         """The batches of these positions (each ``int64 [B]``, on the CPU), in this order.
 
         From files, the next ones are read while one is worked on: at most `AHEAD` and the one that is given out are

@@ -72,7 +72,8 @@ def strange(places: Places, positions: Tensor, views: ViewSettings, *, seed: int
     NaN is no data, and no fault.
     """
     found: dict[str, str] = {}
-    for part in positions.split(_AT_A_TIME):
+    for start in range(0, len(positions), _AT_A_TIME):
+        part = positions[start : start + _AT_A_TIME]
         batch = places.batch(part)
         with torch.no_grad():
             first, second = two_views(

@@ -199,3 +199,14 @@ def test_the_same_code_runs_on_a_gpu(toy_places, tmp_path, preset):
     assert train(places, settings, tmp_path, device="cuda").facts["resumed_from_step"] == 6
     on_gpu, on_cpu = (embed(result.encoder, places.cubes, device=device) for device in ("cuda", "cpu"))
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_deterministic_switch_gives_the_same_bits_on_a_gpu_also_after_a_kill(toy_places, tmp_path):
+    places = toy_places(16)
+    settings = short(epochs=3, batch_size=8, deterministic=True)
+    whole = train(places, settings, tmp_path / "whole", device="cuda")
+    with pytest.raises(Killed):
+        train(places, settings, tmp_path, device="cuda", checkpoint_seconds=0, progress=stop_after(4))
+    assert same_bits(whole, train(places, settings, tmp_path, device="cuda"))
+    assert not torch.are_deterministic_algorithms_enabled()

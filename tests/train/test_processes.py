@@ -18,7 +18,7 @@ from sarpipe.train.loop import train
 
 LOSSES, WEIGHTS = 1e-3, 1e-3
 """Largest differences allowed between one process and two after ten steps: losses, and weights (Adam moves each by
-about the learning rate a step, 1e-4, whatever the size of its gradient; seen: 5e-5 and 3e-4)."""
+about the learning rate a step, 1e-4, whatever the size of its gradient; seen: 2e-4 and 3e-4)."""
 
 
 def one_of_two(target, rank, folder, answers, arguments):
@@ -91,7 +91,6 @@ def test_two_processes_are_one_to_tolerance_also_when_they_are_stopped(toy_place
     assert np.abs(first[1] - losses).max() < LOSSES
     assert max(np.abs(first[0][name] - weights[name]).max() for name in weights) < WEIGHTS
     np.testing.assert_allclose(first[2], monitors, rtol=1e-2)
-    print("differences", np.abs(first[1] - losses), max(np.abs(first[0][n] - weights[n]).max() for n in weights))
 
 
 def gradients(x, weight):
