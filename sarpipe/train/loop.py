@@ -124,7 +124,7 @@ def train(
     Raises:
         TrainingError: There is nothing to learn from, the loss is not finite, or memory does not suffice.
         StorageError: A checkpoint cannot be written.
-        UsageError: There is no such device.
+        UsageError: There is no such device, or the processes cannot share a batch evenly.
     """
     where = pick_device(device)
     _check_places(cubes, settings)

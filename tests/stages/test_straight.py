@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +90,29 @@ def test_a_set_beyond_the_limit_of_memory_is_read_batch_by_batch_with_the_same_b
     summary = rerun(memory_gb=1e-6)
     assert [summary["stages"][stage] for stage in ("train", "embed", "evaluate")] == ["computed", "computed", "reused"]
     assert {name: content for name, (content, _) in rerun.files().items()} == before
+
+
+def test_two_processes_of_torchrun_make_one_model_and_speak_once(rerun: Any) -> None:
+    options = ["train.epochs=2", "train.batch_size=4", "device=cpu", "train.seed=5"]
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "-m", "sarpipe.flows.cli"),
+            *("train", "--data", rerun.data, "--json", *(part for option in options for part in ("--set", option))),
+        ],
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["stages"] == {"train": "computed"}
+    assert summary["training"] == {"device": "cpu", "steps": 4, "resumed_from_step": 0}
+    again = straight.later("train", rerun.settings(train__seed=5), quiet)
+    assert (again["computed"], again["folder"]) == (False, summary["outputs"]["model"])
+    together = pd.read_parquet(Path(again["folder"]) / "losses.parquet")
+    alone = straight.later("train", rerun.settings(train__seed=5), quiet, force=True)
+    np.testing.assert_allclose(pd.read_parquet(Path(alone["folder"]) / "losses.parquet"), together, atol=1e-2)
 
 
 def test_force_makes_a_stage_again(rerun: Any) -> None:
