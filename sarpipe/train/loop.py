@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import TrainingError
+from sarpipe.memory import freed_memory_kept
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder, EncoderConfig, channel_statistics
 from sarpipe.model.initial import seeded
 from sarpipe.ssl.neighbours import distances_km
-from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
+from sarpipe.ssl.simclr import Contrast, SimClr
 from sarpipe.storage import code_version, digest_json
 from sarpipe.train import CODE, checkpoint
 from sarpipe.train.monitor import MAX_PLACES, MONITORS, monitors
@@ -33,6 +32,7 @@ from sarpipe.train.places import Places
 from sarpipe.train.plan import Plan
 from sarpipe.train.settings import TrainSettings
 from sarpipe.train.state import State
+from sarpipe.train.step import Step
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
@@ -95,12 +95,14 @@ def train(
     if resumed:
         log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
     places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
+    take_step = Step(state, plan, settings)
     saved_at = time.monotonic()
-    for epoch in range(state.step // plan.steps_per_epoch, settings.epochs):
-        _epoch(state, places, plan, settings, epoch, progress)
-        if time.monotonic() - saved_at >= checkpoint_seconds:
-            checkpoint.save(checkpoints, key, state)
-            saved_at = time.monotonic()
+    with freed_memory_kept():
+        for epoch in range(state.step // plan.steps_per_epoch, settings.epochs):
+            _epoch(state, places, plan, settings, epoch, take_step, progress)
+            if time.monotonic() - saved_at >= checkpoint_seconds:
+                checkpoint.save(checkpoints, key, state)
+                saved_at = time.monotonic()
     return _result(state, plan, where, {"places": len(cubes.ids), "resumed_from_step": resumed})
 
 
@@ -156,7 +158,13 @@ def _key(
 
 
 def _epoch(
-    state: State, places: Places, plan: Plan, settings: TrainSettings, epoch: int, progress: Progress | None
+    state: State,
+    places: Places,
+    plan: Plan,
+    settings: TrainSettings,
+    epoch: int,
+    take_step: Step,
+    progress: Progress | None,
 ) -> None:
     order = places.order(settings.seed, epoch)
     pending: list[Tensor] = []
@@ -164,7 +172,7 @@ def _epoch(
     often = STEPS_PER_FETCH if places.device.type == "cuda" else 1
     for number in range(1, plan.steps_per_epoch + 1):
         positions = order[(number - 1) * plan.batch_size : number * plan.batch_size]
-        outcome = _step(state, places.batch(positions), plan, settings, epoch)
+        outcome = take_step(places.batch(positions), epoch)
         pending.append(outcome.loss.detach())
         if len(embeddings) * plan.batch_size < MAX_PLACES:
             embeddings.append(outcome.embeddings)
@@ -176,26 +184,6 @@ def _epoch(
             state.monitors.append(monitors(torch.cat(embeddings)[:MAX_PLACES], *outcome.projections))
         if progress is not None and not pending:
             progress(state.step, plan.steps, state.losses[-1])
-
-
-def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch: int) -> Outcome:
-    for group in state.optimiser.param_groups:
-        group["lr"] = plan.learning_rate(state.step)
-    state.optimiser.zero_grad(set_to_none=True)
-    with _dropout_of(settings, state.step, batch.cubes.device):
-        outcome: Outcome = state.objective(batch, epoch)
-    outcome.loss.backward()  # type: ignore[no-untyped-call]
-    if settings.gradient_clip > 0:
-        clip_grad_norm_(state.objective.parameters(), settings.gradient_clip)
-    state.optimiser.step()
-    state.average_in(plan.ema_decay(state.step))
-    state.step += 1
-    return outcome
-
-
-def _dropout_of(settings: TrainSettings, step: int, device: torch.device) -> AbstractContextManager[None]:
-    """Make dropout, the one thing in a step that torch draws by itself, a function of the step."""
-    return seeded((settings.seed << 32) + step, device) if settings.dropout > 0 else nullcontext()
 
 
 def _collect(state: State, pending: list[Tensor], plan: Plan) -> None:

@@ -29,7 +29,8 @@ class Places:
     def __init__(self, cubes: CubeSet, device: torch.device, *, with_frames: bool) -> None:
         self.device = device
         self.keys = place_keys(cubes.ids)
-        self._dates = torch.from_numpy(dates_with_data(cubes.frames))
+        self._keys_there = self.keys.to(device)
+        self._dates = torch.from_numpy(dates_with_data(cubes.frames)).to(device)
         self._coordinates = torch.tensor(cubes.index[["latitude", "longitude"]].to_numpy(np.float64), device=device)
         tensors = [_tensor(cubes.cubes)] + ([_tensor(cubes.frames)] if with_frames else [])
         on_gpu = device.type == "cuda" and _fits(tensors, device)
@@ -41,11 +42,12 @@ class Places:
 
     def batch(self, positions: Tensor) -> Batch:
         """The places at these positions (``int64 [B]``, on the CPU), on the device."""
-        there = positions.to(self.device)
-        data = [tensor[positions.to(tensor.device)].to(self.device) for tensor in self._data]
+        # Without waiting: a GPU may still be busy with the steps before.
+        there = positions.to(self.device, non_blocking=True)
+        data = [tensor[there if tensor.device == there.device else positions].to(self.device) for tensor in self._data]
         latitude, longitude = self._coordinates[there].unbind(1)
         frames = data[1] if len(data) > 1 else None
-        return Batch(self.keys[positions], data[0], frames, self._dates[positions], latitude, longitude)
+        return Batch(self._keys_there[there], data[0], frames, self._dates[there], latitude, longitude)
 
 
 def dates_with_data(frames: NDArray[np.floating]) -> NDArray[np.bool_]:
