@@ -89,7 +89,7 @@ def train(
     _check_places(cubes, settings)
     plan = Plan.of(settings, len(cubes.ids), where)
     mean, std = channel_statistics(cubes.cubes)
-    state = _fresh_state(settings, plan, mean, std, where)
+    state = fresh_state(settings, plan, mean, std, where)
     key = _key(cubes, settings, plan, mean, std)
     resumed = checkpoint.resume(checkpoints, key, state)
     if resumed:
@@ -121,13 +121,14 @@ def _check_places(cubes: CubeSet, settings: TrainSettings) -> None:
         )
 
 
-def _fresh_state(
+def fresh_state(
     settings: TrainSettings,
     plan: Plan,
     mean: NDArray[np.floating],
     std: NDArray[np.floating],
     device: torch.device,
 ) -> State:
+    """The state before the first step, from ``mean`` and ``std`` of the channels, ``float [12]``."""
     config = EncoderConfig(readout=settings.readout, positions=settings.positions, dropout=settings.dropout)
     contrast = Contrast(
         views=settings.views,
