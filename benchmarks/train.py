@@ -418,7 +418,9 @@ def _derive(result: dict[str, Any], device: torch.device) -> None:
                 ratios = [slow / fast for slow, fast in pairs]
                 row[name], row[f"{name}_range"] = median(ratios), [min(ratios), max(ratios)]
         row["cpu_ratio"] = rows[plain]["cpu_ms_a_place"] / row["cpu_ms_a_place"]
-    result["best"] = max((name for name in rows if name.startswith("ours")), key=lambda name: rows[name]["places_per_s"])
+    result["best"] = max(
+        (name for name in rows if name.startswith("ours")), key=lambda name: rows[name]["places_per_s"]
+    )
     result["inference"]["share_of_peak"] = forward * result["inference"]["places_per_s"] / peak
 
 

@@ -50,9 +50,7 @@ class State:
         """
         if self.average is None:
             return
-        pairs = list(
-            zip(self.average.state_dict().values(), self.objective.encoder.state_dict().values(), strict=True)
-        )
+        pairs = list(zip(self.average.state_dict().values(), self.objective.encoder.state_dict().values(), strict=True))
         means, weights = map(list, zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
         with torch.no_grad():
             ways = torch._foreach_sub(weights, means)
