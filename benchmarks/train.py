@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ from sarpipe.train.state import State
 from sarpipe.train.step import Step
 
 BATCHES = {"cpu": (64, 128, 256), "cuda": (64, 256, 1024, 2048, 4096)}
-STEPS = {"cpu": 2, "cuda": 100}
+STEPS = {"cpu": 4, "cuda": 100}
 """A round's steps at batch 64; with larger batches and by slower contenders fewer are taken."""
 TOLERANCE = 1e-4
 Take = Callable[[int], None]
@@ -133,7 +134,7 @@ def _serve(options: argparse.Namespace, device: torch.device) -> int:
         start, spent = time.perf_counter(), _cpu_seconds()
         take(int(line))
         print(json.dumps([time.perf_counter() - start, _cpu_seconds() - spent]), flush=True)
-    os._exit(0)  # workers of a DataLoader that is in the middle of an epoch need not be waited for
+    return 0
 
 
 def _cpu_seconds() -> float:
@@ -253,7 +254,11 @@ def _race(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         arguments += ["--cubes", str(options.cubes)]
     running = {
         name: subprocess.Popen(
-            [*arguments, "--contender", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*arguments, "--contender", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         for name in names
     }
@@ -267,7 +272,7 @@ def _race(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
                 times[name].append(_asked(process, steps[name] if number else max(1, 5 * (device.type == "cuda"))))
     finally:
         for process in running.values():
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return {name: _row(name, rounds[1:], steps[name]) for name, rounds in times.items()}
 
@@ -284,9 +289,12 @@ def _steps(name: str, device: torch.device) -> int:
 def _asked(process: subprocess.Popen[str], steps: int) -> list[float]:
     if process.stdin is None or process.stdout is None:
         raise ValueError("a contender has pipes")
+    os.killpg(process.pid, signal.SIGCONT)
     process.stdin.write(f"{steps}\n")
     process.stdin.flush()
     line = process.stdout.readline()
+    # Or the workers of a DataLoader would go on, and have batches ready for the next turn.
+    os.killpg(process.pid, signal.SIGSTOP)
     if not line:
         raise SystemExit("a contender has ended; what it said is above")
     seconds: list[float] = json.loads(line)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, EMBED_DIM
-from sarpipe.model.stage import Stage, WithMean
+from sarpipe.model.stage import Stage, with_mean
 
 WIDTHS = (64, 128, 256, 512)
 TOKEN_DIM = 128
@@ -92,7 +92,7 @@ class Encoder(nn.Module):
         for stage in self.conv:
             features = stage(features)
             if wide:
-                features, mean = WithMean.apply(features)
+                features, mean = with_mean(features)
                 pooled.append(mean)
         tokens = self.project(features.flatten(2).transpose(1, 2))
         if self.settings.positions:

@@ -27,6 +27,7 @@ class _Convolution(nn.Conv2d):
         super().__init__(inside, outside, _KERNEL, _STRIDE, _PADDING)
 
     def forward(self, input: Tensor) -> Tensor:
+        """As `torch.nn.Conv2d`."""
         pixels = input.shape[2] * input.shape[3] // _STRIDE**2
         plain = input.is_cuda or pixels > _FEW_PIXELS or not torch.is_grad_enabled()
         if plain or torch.is_autocast_enabled(input.device.type):
@@ -68,12 +69,16 @@ def _patches(features: Tensor) -> Tensor:
     return windows.reshape(-1, _KERNEL * _KERNEL * channels)
 
 
-class WithMean(torch.autograd.Function):
+def with_mean(features: Tensor) -> tuple[Tensor, Tensor]:
     """Features ``[B, C, H, W]`` as they are, and their mean over the pixels ``[B, C]``.
 
     Autograd by itself would write the gradient of the mean out at full size before adding it.
     """
+    both: tuple[Tensor, Tensor] = _WithMean.apply(features)
+    return both
 
+
+class _WithMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
         ctx.pixels = features.shape[2] * features.shape[3]

@@ -97,11 +97,23 @@ def _take_some_dates(
     # The dates with the smallest numbers: every subset of a size is equally likely. Those that are not there come last.
     ranked = numbers[:, 2:].masked_fill(~dates, 1).argsort(1).argsort(1)
     chosen = ranked < size[:, None]
-    rows = _rows(drawn, fixed=fixed)
-    part = statistics_of_dates(frames, chosen) if fixed else statistics_of_some_dates(frames, rows, chosen)
-    # Dates that leave a channel without any data (two half-empty ones) make no view.
-    usable = ~part.isnan().flatten(2).all(2).any(1)
-    x[rows] = torch.where((usable & drawn[rows])[:, None, None, None], part, x[rows])
+    if fixed:
+        part = statistics_of_dates(frames, chosen)
+        x.copy_(torch.where((drawn & _usable(part))[:, None, None, None], part, x))
+        return
+    rows = _rows(drawn, fixed=False)
+    part = statistics_of_some_dates(frames, rows, chosen)
+    holed = ~part.flatten(1).sum(1).isfinite()
+    if holed.any():
+        usable = ~holed
+        usable[holed] = _usable(part[holed])
+        rows, part = rows[usable], part[usable]
+    x[rows] = part
+
+
+def _usable(part: Tensor) -> Tensor:
+    """Which are views, ``bool [B]``: dates that leave a channel without any data (two half-empty ones) make none."""
+    return ~part.isnan().flatten(2).all(2).any(1)
 
 
 def _geometry(x: Tensor, crop: Tensor, symmetry: Tensor, settings: ViewSettings) -> Tensor:

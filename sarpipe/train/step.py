@@ -6,7 +6,6 @@ import logging
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from sarpipe.model.initial import seeded

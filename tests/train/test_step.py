@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
@@ -49,13 +50,16 @@ def test_a_step_is_the_textbook_one(toy_places, preset):
                 mean.copy_(decay * mean + (1 - decay) * current[name])
         assert step(batch, 1).loss.item() == pytest.approx(loss.item(), abs=1e-5)
     assert state.step == 2
-    found, wanted = state.objective.state_dict(), plain.objective.state_dict()
-    for name in found:
-        torch.testing.assert_close(found[name], wanted[name], atol=2e-4, rtol=1e-3)
+    assert_same(state.objective, plain.objective)
     if plain.average is not None:
-        found, wanted = state.average.state_dict(), plain.average.state_dict()
-        for name in found:
-            torch.testing.assert_close(found[name], wanted[name], atol=2e-4, rtol=1e-3)
+        assert_same(state.average, plain.average)
+
+
+def assert_same(one, other):
+    found, wanted = one.state_dict(), other.state_dict()
+    # BatchNorm takes away the bias of the convolution before it: its gradient is rounding alone.
+    for name in (name for name in found if not re.search(r"conv\.\d\.0\.bias", name)):
+        torch.testing.assert_close(found[name], wanted[name], atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
