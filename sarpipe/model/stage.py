@@ -32,7 +32,7 @@ class _Convolution(nn.Conv2d):
         plain = input.is_cuda or pixels > _FEW_PIXELS or not torch.is_grad_enabled()
         if plain or torch.is_autocast_enabled(input.device.type):
             return super().forward(input)
-        convolved: Tensor = _ByMatrices.apply(input, self.weight, self.bias)
+        convolved: Tensor = _ByMatrices.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return convolved
 
 
@@ -74,7 +74,7 @@ def with_mean(features: Tensor) -> tuple[Tensor, Tensor]:
 
     Autograd by itself would write the gradient of the mean out at full size before adding it.
     """
-    both: tuple[Tensor, Tensor] = _WithMean.apply(features)
+    both: tuple[Tensor, Tensor] = _WithMean.apply(features)  # type: ignore[no-untyped-call]
     return both
 
 
@@ -87,4 +87,5 @@ class _WithMean(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         of_features, of_mean = gradients
-        return of_features + (of_mean / ctx.pixels)[:, :, None, None]
+        total: Tensor = of_features + (of_mean / ctx.pixels)[:, :, None, None]
+        return total

@@ -53,7 +53,7 @@ def statistics_of_some_dates(frames: Tensor, rows: Tensor, dates: Tensor) -> Ten
     result = frames.new_empty((len(rows), 3 * features, *image), dtype=torch.float32)
     chosen = dates[rows]
     counts = chosen.sum(1)
-    for count in counts.unique().tolist():
+    for count in sorted(set(counts.tolist())):
         alike = (counts == count).nonzero()[:, 0]
         which = chosen[alike].nonzero()[:, 1].view(-1, count)
         values = [frames[rows[alike], which[:, i]].float() for i in range(count)]

@@ -101,7 +101,7 @@ def _take_some_dates(
         part = statistics_of_dates(frames, chosen)
         x.copy_(torch.where((drawn & _usable(part))[:, None, None, None], part, x))
         return
-    rows = _rows(drawn, fixed=False)
+    rows = drawn.nonzero()[:, 0]
     part = statistics_of_some_dates(frames, rows, chosen)
     holed = ~part.flatten(1).sum(1).isfinite()
     if holed.any():

@@ -83,7 +83,7 @@ class Step:
 
     def _beside(self, batch: Batch) -> Outcome:
         """On a stream of its own, as capturing demands of the steps before it."""
-        stream = torch.cuda.Stream(self._device)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
             outcome = self._compute(batch)
@@ -101,7 +101,7 @@ class _Captured:
     """A step as a CUDA graph, with the memory that it reads its batch from and leaves its outcome in."""
 
     def __init__(self, step: Step, batch: Batch) -> None:
-        self._batch = Batch(*(None if tensor is None else tensor.clone() for tensor in batch))
+        self._batch = Batch._make(None if tensor is None else tensor.clone() for tensor in batch)
         self._graph = torch.cuda.CUDAGraph()
         step._state.optimiser.zero_grad(set_to_none=True)
         with torch.cuda.graph(self._graph):
