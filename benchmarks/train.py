@@ -38,7 +38,7 @@ from plain import BATCH, Encoder, Model, OriginalLoop, Originals, Plain, Views, 
 from torch.utils.flop_counter import FlopCounterMode
 
 from sarpipe.cubes import CubeSet
-from sarpipe.memory import keep_freed_memory
+from sarpipe.heap import keep_freed_memory
 from sarpipe.model import channel_statistics, embed
 from sarpipe.model.device import pick_device
 from sarpipe.preprocess.temporal import statistics

@@ -8,7 +8,7 @@ from typing import Any
 
 from sarpipe.cluster import compute
 from sarpipe.errors import ClusterError, DamagedError, DataError
-from sarpipe.memory import keep_freed_memory
+from sarpipe.heap import keep_freed_memory
 from sarpipe.preprocess.kernel import way
 from sarpipe.settings import Settings
 from sarpipe.stages.cubes_parquet import make_parquet

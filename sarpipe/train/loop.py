@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import TrainingError
-from sarpipe.memory import freed_memory_kept
+from sarpipe.heap import freed_memory_kept
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder, EncoderConfig, channel_statistics
 from sarpipe.model.initial import seeded

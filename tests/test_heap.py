@@ -6,7 +6,7 @@ import resource
 import numpy as np
 import pytest
 
-from sarpipe.memory import freed_memory_kept
+from sarpipe.heap import freed_memory_kept
 
 pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
 BYTES = 64 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Memory that a process has freed, kept for what it does next rather than given back."""
+"""The heap: memory that a process has freed, kept for what it does next rather than given back."""
 
 from __future__ import annotations
 
