@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from sarpipe import __version__
@@ -21,7 +24,7 @@ _EXIT_CODES = """exit codes:
   3    done, but places are quarantined or stores refused (they are named)
   2    wrong usage: an option, a path, a setting, or a stage before this one has not run
   1    failed, with the reason
-  130  interrupted; run it again to go on
+  130  interrupted (Ctrl-C), 143 terminated (SIGTERM); run it again to go on
 """
 
 _DOWNLOADS = [
@@ -43,8 +46,13 @@ _STAGES = {
     ),
     "train": (
         "cubes to a model",
-        "Train the encoder on the cubes that were made last. An interrupted training goes on from its checkpoint.",
-        ["sarpipe train", "sarpipe train --preset original", "sarpipe train --set train.epochs=50 --set train.seed=1"],
+        "Train the encoder on the cubes that were made last. An interrupted training goes on from its checkpoint. "
+        "'torchrun --nproc-per-node 2 --no-python sarpipe train' takes two processes (GPUs if there are).",
+        [
+            "sarpipe train",
+            "sarpipe train --preset original",
+            "sarpipe train --set train.epochs=50 --set train.seed=1",
+        ],
     ),
     "embed": (
         "model and cubes to embeddings",
@@ -70,21 +78,50 @@ _STAGES = {
 }
 
 
+_RANK = int(os.environ.get("RANK", "0"))
+"""Of several processes that torchrun started, the first speaks for all."""
+_KEPT = "What was finished is kept: run it again to go on"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = argparse.Namespace(json="--json" in (sys.argv[1:] if arguments is None else arguments))
     try:
         options = _parser().parse_args(arguments)
-        code: int = options.command(options)
+        with _terminable():
+            code: int = options.command(options)
     except SarpipeError as error:
         return _failed(options, error.message, error.hint, error.exit_code)
     except KeyboardInterrupt:
-        return _failed(options, "interrupted", "What was finished is kept: run it again to go on", 130)
+        return _failed(options, "interrupted", _KEPT, 130)
+    except _Terminated:
+        return _failed(options, "terminated", _KEPT, 143)
     except Exception as error:
         # Not foreseen, so a defect: who reports it needs to see where.
         traceback.print_exc()
         return _failed(options, f"{type(error).__name__}: {error}", "This is a defect of sarpipe: please report it", 1)
     return code
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come. As KeyboardInterrupt it is no Exception, so that nothing on its way takes it for a failure."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: what is under way is put away, and it is said how to go on."""
+
+    def terminate(*_: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,6 +130,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:
+    if _RANK:
+        return code
     print(f"sarpipe: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
     if options.json:
         print(json.dumps({"status": "failed", "error": message, "hint": hint}))
@@ -282,6 +321,8 @@ def _stage(options: argparse.Namespace) -> int:
         workers=options.workers,
         dask=options.dask,
     )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _together(options, settings)
     if options.dry_run:
         return _dry_run(options, settings)
     if options.prefect or os.environ.get("PREFECT_API_URL"):
@@ -304,6 +345,17 @@ def _straight(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
             done = straight.preprocess(settings, options.source, console.progress, force=options.force)
             return {"preprocess": done}
         return {options.stage: straight.later(options.stage, settings, console.progress, force=options.force)}
+
+
+def _together(options: argparse.Namespace, settings: Any) -> int:
+    """One of several processes of torchrun."""
+    if options.stage != "train" or options.prefect or options.dry_run:
+        raise UsageError(
+            "several processes (torchrun) are for training alone, straight and not through Prefect",
+            "torchrun --nproc-per-node 2 --no-python sarpipe train",
+        )
+    results = _straight(options, settings)
+    return 0 if _RANK else _finished(options, settings, results, "")
 
 
 def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:

@@ -33,6 +33,9 @@ class Settings(BaseModel):
     format: Literal["parquet"] | None = Field(None, description="Write the cubes in this format too")
     workers: int | None = Field(None, ge=1, le=1024, description="Dask worker processes; None: one a CPU core")
     dask: str | None = Field(None, description="Address of a running Dask scheduler, instead of own workers")
+    memory_gb: float | None = Field(
+        None, gt=0, description="Cubes of more GB than this are read batch by batch; None: half of the memory left"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the encoder trains and embeds")
 
     @property

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, EMBED_DIM
+from sarpipe.cubes import Rows, blocks
 from sarpipe.model.stage import Stage, with_mean
 
 WIDTHS = (64, 128, 256, 512)
@@ -107,8 +108,10 @@ class Encoder(nn.Module):
         return scaled.nan_to_num_(nan=0.0).contiguous(memory_format=torch.channels_last)
 
 
-def channel_statistics(cubes: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def channel_statistics(cubes: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each channel over the pixels that hold data.
+
+    Block by block, and the blocks joined (Chan, Golub and LeVeque, 1983): the same bits, in memory or from files.
 
     Args:
         cubes: ``[N, 12, 64, 64]``, NaN where there is no data.
@@ -116,10 +119,20 @@ def channel_statistics(cubes: NDArray[np.float32]) -> tuple[NDArray[np.float64],
     Returns:
         Two times ``[12]``. A channel that is the same everywhere, or has no data, has deviation 1.
     """
-    pixels = (cubes[:, channel] for channel in range(cubes.shape[1]))
-    known = [channel[np.isfinite(channel)].astype(np.float64) for channel in pixels]
-    mean = np.array([values.mean() if values.size else 0.0 for values in known])
-    std = np.array([values.std() if values.size else 0.0 for values in known])
+    channels = cubes.shape[1]
+    count, mean, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    for block in blocks(cubes):
+        for channel in range(channels):
+            values = block[:, channel]
+            known = values[np.isfinite(values)].astype(np.float64)
+            if known.size:
+                total = count[channel] + known.size
+                here = known.mean()
+                apart = here - mean[channel]
+                squares[channel] += np.square(known - here).sum() + apart**2 * count[channel] * known.size / total
+                mean[channel] += apart * known.size / total
+                count[channel] = total
+    std = np.sqrt(squares / np.maximum(count, 1))
     return mean, np.where(std > 1e-6 * np.maximum(1, np.abs(mean)), std, 1.0)
 
 

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
+from sarpipe.cubes import Rows
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder
 
 
 def embed(
     encoder: Encoder,
-    cubes: NDArray[np.float32],
+    cubes: Rows,
     *,
     device: str = "auto",
     batch_size: int = 256,
@@ -29,7 +30,8 @@ def embed(
 
     Args:
         encoder: Left as it is.
-        cubes: ``[N, 12, 64, 64]``, in the units of the recipe, NaN where there is no data.
+        cubes: ``float32 [N, 12, 64, 64]``, in the units of the recipe, NaN where there is no data; files are read batch
+            by batch.
         device: See `sarpipe.model.device.pick_device`.
         batch_size: How many places at a time.
         progress: Called with the places done and all.

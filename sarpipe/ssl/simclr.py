@@ -13,6 +13,7 @@ from sarpipe.model.encoder import Encoder
 from sarpipe.model.head import ProjectionHead
 from sarpipe.ssl.losses import dcl, nt_xent
 from sarpipe.ssl.neighbours import apart
+from sarpipe.ssl.processes import gathered
 from sarpipe.ssl.view_settings import ViewSettings
 from sarpipe.ssl.views import two_views
 
@@ -39,7 +40,7 @@ class Batch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a step gives.
+    """What a step gives; where several processes share a batch, of all of it.
 
     Attributes:
         loss: ``float32 []``, with gradient.
@@ -94,9 +95,10 @@ class SimClr(nn.Module):
         # Both views in one pass: BatchNorm sees them all, and cannot tell which is which.
         with torch.autocast(batch.cubes.device.type, torch.bfloat16, enabled=self.contrast.bf16):
             embeddings = self.encoder(torch.cat(views))
-            z1, z2 = self.head(embeddings).float().chunk(2)
-        mask = (
-            apart(batch.latitude, batch.longitude, self.contrast.neighbour_km) if self.contrast.neighbour_km else None
-        )
+            z1, z2 = (gathered(z) for z in self.head(embeddings).float().chunk(2))
+        mask = None
+        if self.contrast.neighbour_km:
+            mask = apart(gathered(batch.latitude), gathered(batch.longitude), self.contrast.neighbour_km)
         loss = LOSSES[self.contrast.loss](z1, z2, self.contrast.temperature, mask)
-        return Outcome(loss, embeddings[: len(z1)].detach().float(), (z1.detach(), z2.detach()))
+        first = gathered(embeddings[: len(batch.keys)].detach().float())
+        return Outcome(loss, first, (z1.detach(), z2.detach()))

@@ -7,12 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sarpipe.settings import Settings
-from sarpipe.stages.places import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
 
-CODE = ("channels.py", "cubes.py", "model", "embeddings", "stages/places.py", "stages/provenance.py", "stages/embed.py")
+CODE = (
+    "channels.py",
+    "cubes.py",
+    "model",
+    "embeddings",
+    "memory.py",
+    "stages/places.py",
+    "stages/provenance.py",
+    "stages/embed.py",
+)
 
 OnBatch = Callable[[int, int], None]
 """Called with the places embedded so far, and all places."""
@@ -61,6 +70,6 @@ def _embed(
     from sarpipe.model.extract import embed
     from sarpipe.model.weights import load_encoder
 
-    places = load_cubes(cube_set)
+    places = open_cubes(cube_set, settings.memory_gb)
     vectors = embed(load_encoder(model.folder), places.cubes, device=settings.device, progress=on_batch)
     export(folder, Embeddings(places.ids, vectors, places.index), provenance(step))

@@ -21,6 +21,7 @@ CODE = (
     "preprocess/kernel.c",
     "preprocess/kernel.py",
     "preprocess/temporal.py",
+    "memory.py",
     "stages/places.py",
     "stages/evaluate.py",
 )

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, N_DATES
-from sarpipe.cubes import CubeSet
+from sarpipe.cubes import CubeFiles, CubeSet, RowFiles
 from sarpipe.errors import DamagedError, UsageError
+from sarpipe.memory import available_bytes
 from sarpipe.storage import Artefact, digest_json, fetched
 
 UNIT, UNIT_ROW = "unit", "unit_row"
@@ -24,21 +24,32 @@ def load_cubes(cube_set: Artefact) -> CubeSet:
         UsageError: A unit is gone.
         DamagedError: A unit is damaged, or is not the one that the set was made from.
     """
+    return _cube_files(cube_set).load()
+
+
+def open_cubes(cube_set: Artefact, memory_gb: float | None) -> CubeSet | CubeFiles:
+    """The cubes of a set: in memory if they take no more than that, else in their files. Checked as by `load_cubes`.
+
+    Args:
+        cube_set: The set.
+        memory_gb: The limit, 10^9 bytes; None: half of the memory that this machine has left for this process.
+    """
+    files = _cube_files(cube_set)
+    limit = available_bytes() / 2 if memory_gb is None else memory_gb * 1e9
+    return files if files.nbytes > limit else files.load()
+
+
+def _cube_files(cube_set: Artefact) -> CubeFiles:
     table = pd.read_parquet(cube_set.path("index.parquet"))
     digests = json.loads(cube_set.path("units.json").read_bytes())
-    n = len(table)
-    cubes = np.empty((n, len(CHANNELS), CUBE_SIZE, CUBE_SIZE), np.float32)
-    frames = np.empty((n, N_DATES, len(FEATURES), CUBE_SIZE, CUBE_SIZE), np.float16)
-    for unit, rows in table.groupby(UNIT, sort=False):
-        artefact = _open_unit(cube_set.folder.parent / str(unit), digests[str(unit)]["digest"])
-        here, there = rows.index.to_numpy(), rows[UNIT_ROW].to_numpy()
-        cubes[here] = np.load(artefact.path("cubes.npy"), mmap_mode="r")[there]
-        frames[here] = np.load(artefact.path("frames.npy"), mmap_mode="r")[there]
+    names, files = np.unique(table[UNIT].to_numpy(str), return_inverse=True)
+    units = [_open_unit(cube_set.folder.parent / str(unit), digests[str(unit)]["digest"]) for unit in names]
+    rows = table[UNIT_ROW].to_numpy()
     truth = cube_set.path("truth.parquet")
-    return CubeSet(
+    return CubeFiles(
         ids=tuple(table["id"]),
-        cubes=cubes,
-        frames=frames,
+        cubes=RowFiles([unit.path("cubes.npy") for unit in units], files, rows),
+        frames=RowFiles([unit.path("frames.npy") for unit in units], files, rows),
         index=table.drop(columns=[UNIT, UNIT_ROW]),
         truth=pd.read_parquet(truth) if truth.exists() else None,
     )

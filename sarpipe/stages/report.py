@@ -19,6 +19,7 @@ CODE = (
     "cubes.py",
     "report",
     "embeddings",
+    "memory.py",
     "stages/places.py",
     "stages/provenance.py",
     "stages/report.py",

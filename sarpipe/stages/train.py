@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sarpipe.settings import Settings
-from sarpipe.stages.places import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
-from sarpipe.storage import Artefact
+from sarpipe.storage import Artefact, inspect
 from sarpipe.train import CODE as TRAINING
 
-CODE = (*TRAINING, "stages/places.py", "stages/train.py")
+if TYPE_CHECKING:
+    from sarpipe.train.loop import TrainResult
+
+CODE = (*TRAINING, "memory.py", "stages/places.py", "stages/train.py")
 
 OnStep = Callable[[int, int, float], None]
 """Called with the step, the number of steps, and the loss."""
@@ -45,19 +50,23 @@ def make_model(step: Step, settings: Settings, cube_set: Artefact, on_step: OnSt
     """Train, from the last checkpoint if there is one: ``encoder.safetensors``, ``encoder.json``, ``losses.parquet``,
     ``monitors.parquet``, ``training.json``.
 
+    With the other processes of ``torchrun``, if it started this one.
+
     Raises:
         TrainingError: Training cannot start or go on.
     """
     started = time.monotonic()
-    resumed: list[int] = []
-    artefact, computed = make(step, lambda folder: resumed.append(_train(folder, step, settings, cube_set, on_step)))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        artefact, resumed = _make_together(step, settings, cube_set, on_step)
+    else:
+        artefact, resumed = _make(step, settings, cube_set, settings.device, on_step)
     shutil.rmtree(checkpoints(step), ignore_errors=True)
     facts = json.loads(artefact.path("training.json").read_bytes())
     return {
-        **receipt(step, artefact, computed=computed, seconds=time.monotonic() - started),
+        **receipt(step, artefact, computed=resumed is not None, seconds=time.monotonic() - started),
         "device": facts["device"],
         "steps": facts["steps"],
-        "resumed_from_step": resumed[0] if resumed else 0,
+        "resumed_from_step": resumed or 0,
     }
 
 
@@ -68,12 +77,60 @@ def checkpoints(step: Step) -> Path:
     return step.folder.with_name(f"{step.folder.name}.checkpoints")
 
 
-def _train(folder: Path, step: Step, settings: Settings, cube_set: Artefact, on_step: OnStep | None) -> int:
+def _make(
+    step: Step,
+    settings: Settings,
+    cube_set: Artefact,
+    device: str,
+    on_step: OnStep | None,
+    on_start: Callable[[], object] = lambda: None,
+) -> tuple[Artefact, int | None]:
+    """The model, and the step that training went on from; None: the model was there."""
+    resumed: list[int] = []
+
+    def write(folder: Path) -> None:
+        on_start()
+        resumed.append(_write(folder, _train(step, settings, cube_set, device, on_step)))
+
+    artefact, _ = make(step, write)
+    return artefact, resumed[0] if resumed else None
+
+
+def _make_together(
+    step: Step, settings: Settings, cube_set: Artefact, on_step: OnStep | None
+) -> tuple[Artefact, int | None]:
+    """As `_make`, with the other processes that torchrun started: the first makes the artefact, the others help."""
+    from sarpipe.model.device import pick_device
+    from sarpipe.ssl import processes
+
+    with processes.joined(settings.device) as device:
+        where = pick_device(device)
+        if processes.rank() == 0:
+            made = _make(step, settings, cube_set, device, on_step, on_start=lambda: processes.said_by_first(1, where))
+            if made[1] is None:
+                processes.said_by_first(0, where)
+            processes.wait(where)
+            return made
+        resumed = None
+        if processes.said_by_first(0, where):
+            resumed = int(_train(step, settings, cube_set, device, None).facts["resumed_from_step"])
+        processes.wait(where)
+        return inspect(Path(str(step.folder))), resumed
+
+
+def _train(step: Step, settings: Settings, cube_set: Artefact, device: str, on_step: OnStep | None) -> TrainResult:
     # Imported here, as torch takes seconds that a run in which nothing is to be trained need not wait.
-    from sarpipe.model.weights import save_encoder
     from sarpipe.train.loop import train
 
-    result = train(load_cubes(cube_set), settings.train, checkpoints(step), device=settings.device, progress=on_step)
+    return train(
+        open_cubes(cube_set, settings.memory_gb), settings.train, checkpoints(step), device=device, progress=on_step
+    )
+
+
+def _write(folder: Path, result: TrainResult) -> int:
+    """Write the files of a model; the step that its training went on from."""
+    from sarpipe.model.weights import save_encoder
+
     save_encoder(folder, result.encoder)
     result.losses.to_parquet(folder / "losses.parquet", index=False)
     result.monitors.to_parquet(folder / "monitors.parquet", index=False)

@@ -1,4 +1,4 @@
-"""Checkpoints: a run on disk between two epochs, from which it goes on as if nothing had happened."""
+"""Checkpoints: a run on disk between two steps, from which it goes on as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save(folder: Path, key: str, state: State) -> None:
     Args:
         folder: Where checkpoints are kept; those of other runs there are left alone.
         key: Hash of all that the run is made from (64 hex digits).
-        state: After the last step of an epoch.
+        state: Between two steps; at the end of an epoch with its monitors.
 
     Raises:
         StorageError: The disk is full, or the folder cannot be written to.

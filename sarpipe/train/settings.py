@@ -81,6 +81,9 @@ class TrainSettings(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of convolutions and matrix products; auto: bf16 on a GPU, fp32 on a CPU; loss in fp32"
     )
+    deterministic: bool = Field(
+        False, description="On a GPU, the same bits each time, at some cost of speed; on a CPU they always are"
+    )
     views: ViewSettings = Field(ViewSettings.model_validate({}), description="The augmentations")
 
     @classmethod

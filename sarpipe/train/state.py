@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
+from sarpipe.channels import EMBED_DIM
 from sarpipe.model.encoder import Encoder
 from sarpipe.ssl.simclr import SimClr
+from sarpipe.train.monitor import MAX_PLACES
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
@@ -24,6 +26,8 @@ class State:
         average: The running mean of the encoder, or None.
         optimiser: With the moments of every parameter.
         learning_rate: ``float32 []``, the optimiser's, on the device.
+        seen: ``float32 [512, 1024]``, the first embeddings of the epoch that is under way: what it is watched by at
+            its end.
         step: How many steps are done.
         losses: One a step.
         monitors: One row an epoch: the values of `sarpipe.train.monitor.MONITORS`.
@@ -33,6 +37,7 @@ class State:
     average: Encoder | None
     optimiser: AdamW
     learning_rate: Tensor
+    seen: Tensor
     step: int = 0
     losses: list[float] = field(default_factory=list)
     monitors: list[list[float]] = field(default_factory=list)
@@ -41,8 +46,15 @@ class State:
     def start(cls, objective: SimClr, *, weight_decay: float, ema: bool) -> State:
         """The state before the first step, on the device where the objective is."""
         average = copy.deepcopy(objective.encoder).requires_grad_(False) if ema else None
-        learning_rate = torch.zeros((), device=objective.encoder.mean.device)
-        return cls(objective, average, _adamw(objective, learning_rate, weight_decay), learning_rate)
+        device = objective.encoder.mean.device
+        learning_rate = torch.zeros((), device=device)
+        seen = torch.zeros(MAX_PLACES, EMBED_DIM, device=device)
+        return cls(objective, average, _adamw(objective, learning_rate, weight_decay), learning_rate, seen)
+
+    def keep(self, embeddings: Tensor, start: int) -> None:
+        """Note the embeddings (``float32 [B, 1024]``) of a step whose first place is the epoch's ``start``-th."""
+        rows = self.seen[start : start + len(embeddings)]
+        rows.copy_(embeddings[: len(rows)])
 
     def average_in(self, share: Tensor) -> None:
         """Let the running mean move this share (``float32 []``, on the device) of its way to the encoder's weights
@@ -62,7 +74,8 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by name: the live ones, not copies."""
-        found = {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        found = {"seen": self.seen}
+        found |= {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
         if self.average is not None:
             found |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for name, parameter in self.objective.named_parameters():

@@ -9,6 +9,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from sarpipe.model.initial import seeded
+from sarpipe.ssl import processes
 from sarpipe.ssl.simclr import Batch, Outcome
 from sarpipe.train.plan import Plan
 from sarpipe.train.settings import TrainSettings
@@ -42,7 +43,8 @@ class Step:
         self._share = torch.zeros((), device=self._device)
         self._to_warm_up = WARM_UP
         self._captured: _Captured | None = None
-        self._capture = capture and self._device.type == "cuda"
+        # What several processes exchange within a step has not been tried in a graph.
+        self._capture = capture and self._device.type == "cuda" and processes.size() == 1
 
     def __call__(self, batch: Batch, epoch: int) -> Outcome:
         """Take the next step. All batches of a run have one size."""
@@ -61,6 +63,7 @@ class Step:
         state.optimiser.zero_grad(set_to_none=True)
         outcome: Outcome = state.objective(batch, self._epoch)
         outcome.loss.backward()  # type: ignore[no-untyped-call]
+        processes.sum_gradients(state.objective.parameters())
         if self._settings.gradient_clip > 0:
             clip_grad_norm_(state.objective.parameters(), self._settings.gradient_clip)
         state.optimiser.step()
@@ -94,7 +97,8 @@ class Step:
         """Make dropout, the one thing in a step that torch draws by itself, a function of the step."""
         if self._settings.dropout == 0:
             return nullcontext()
-        return seeded((self._settings.seed << 32) + self._state.step, self._device)
+        own = processes.rank() << 31  # each process drops other units; one could not drop the same
+        return seeded((self._settings.seed << 32) + own + self._state.step, self._device)
 
 
 class _Captured:

@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,36 @@ def test_a_prefect_server_that_does_not_answer_is_named(small_stores: Path, tmp_
     assert f"the Prefect server at {url} does not answer" in done.stderr
     assert "prefect server start" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_training_that_is_stopped_says_how_to_go_on_and_does(
+    run: Run, small_stores: Path, tmp_path: Path, scheduler: str
+) -> None:
+    data = tmp_path / "data"
+    assert run("preprocess", small_stores, "--data", data, "--dask", scheduler)[0] == 0
+    few = [*TINY, "--set", "train.epochs=30"]
+    command = [sys.executable, "-m", "sarpipe.flows.cli", "train", "--data", str(data), *few]
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    training = subprocess.Popen(
+        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    deadline = time.monotonic() + 120
+    # Its folder of checkpoints is made with the first; the lock is there before.
+    while not list((data / "models").glob(".lock-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(3)
+    training.send_signal(signal.SIGTERM)
+    out, said = training.communicate(timeout=120)
+    assert training.returncode == 143
+    assert "terminated" in said
+    assert "run it again to go on" in said
+    assert "Traceback" not in said
+    assert json.loads(out)["status"] == "failed"
+    saved = list((data / "models").glob("*.checkpoints/step-*"))
+    again, out, _ = run("train", "--data", data, *few, "--json")
+    assert again == 0
+    # It may have come before the first step.
+    assert json.loads(out)["training"]["resumed_from_step"] == (int(saved[0].name.split("-")[1]) if saved else 0)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from sarpipe.cubes import CubeFiles, CubeSet
 from sarpipe.embeddings.geoparquet import read_geoparquet
 from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.stages import straight
 from sarpipe.stages.cube_set import current_set
-from sarpipe.stages.places import load_cubes
+from sarpipe.stages.places import load_cubes, open_cubes
 from sarpipe.storage import inspect
 
 LATER = ("train", "embed", "evaluate", "report")
@@ -73,6 +77,42 @@ def test_what_is_gone_or_damaged_is_made_again_bit_for_bit_and_nothing_else(
         victim.write_bytes(content)
     assert remade(rerun) == {stage}
     assert {name: content for name, (content, _) in rerun.files().items()} == before
+
+
+def test_a_set_beyond_the_limit_of_memory_is_read_batch_by_batch_with_the_same_bytes(rerun: Any) -> None:
+    before = {name: content for name, (content, _) in rerun.files().items()}
+    for pattern in ("models/sar-*", "embeddings/sar-*"):
+        (folder,) = rerun.data.glob(pattern)
+        shutil.rmtree(folder)
+    cube_set = current_set(rerun.settings())
+    assert isinstance(open_cubes(cube_set, 1e-6), CubeFiles)
+    assert isinstance(open_cubes(cube_set, None), CubeSet)
+    summary = rerun(memory_gb=1e-6)
+    assert [summary["stages"][stage] for stage in ("train", "embed", "evaluate")] == ["computed", "computed", "reused"]
+    assert {name: content for name, (content, _) in rerun.files().items()} == before
+
+
+def test_two_processes_of_torchrun_make_one_model_and_speak_once(rerun: Any) -> None:
+    options = ["train.epochs=2", "train.batch_size=4", "device=cpu", "train.seed=5"]
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "-m", "sarpipe.flows.cli"),
+            *("train", "--data", rerun.data, "--json", *(part for option in options for part in ("--set", option))),
+        ],
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["stages"] == {"train": "computed"}
+    assert summary["training"] == {"device": "cpu", "steps": 4, "resumed_from_step": 0}
+    again = straight.later("train", rerun.settings(train__seed=5), quiet)
+    assert (again["computed"], again["folder"]) == (False, summary["outputs"]["model"])
+    together = pd.read_parquet(Path(again["folder"]) / "losses.parquet")
+    alone = straight.later("train", rerun.settings(train__seed=5), quiet, force=True)
+    np.testing.assert_allclose(pd.read_parquet(Path(alone["folder"]) / "losses.parquet"), together, atol=1e-2)
 
 
 def test_force_makes_a_stage_again(rerun: Any) -> None:
