@@ -9,7 +9,8 @@ import pytest
 from sarpipe.heap import freed_memory_kept
 
 pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
-BYTES = 64 * 1024 * 1024
+BYTES = 2 * 1024 * 1024
+"""Above glibc's threshold of mappings, and below numpy's of huge pages: 512 of 4 KiB."""
 
 
 def faults_of_an_array():
