@@ -65,6 +65,7 @@ def main() -> int:
     device = pick_device(options.device)
     if options.contender:
         return _serve(options, device)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # contenders that rest would be left behind
     with tempfile.TemporaryDirectory(prefix="sarpipe-bench-", dir=options.scratch) as folder:
         options.scratch = Path(folder)
         cubes = _cubes(options)
