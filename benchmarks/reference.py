@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from skimage.transform import resize
 
@@ -59,4 +58,6 @@ def sar(place: NDArray[np.floating], sigma_range: float) -> NDArray[np.float32]:
 
 def open_bands(store: Path) -> Any:
     """The variable ``bands`` of a zipped store, for reading place by place: ``bands[i]``."""
+    import zarr  # here, as a machine for training need not have it
+
     return zarr.open_group(zarr.storage.ZipStore(store, mode="r"), mode="r")["bands"]

@@ -70,3 +70,24 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_reading_settings_does_not_load_torch() -> None:
     assert "torch" not in loaded_by("import sarpipe.settings, sarpipe.stages.chain")
+
+
+def test_training_runs_where_there_is_neither_prefect_nor_dask_nor_zarr() -> None:
+    code = """
+import sys
+bare = ("prefect", "dask", "distributed", "zarr", "numcodecs", "cv2", "scipy", "sklearn", "skimage", "matplotlib")
+sys.modules.update(dict.fromkeys(bare))  # importing any of them fails
+import tempfile, pathlib, numpy as np, pandas as pd
+from sarpipe.cubes import CubeSet
+from sarpipe.preprocess.temporal import statistics
+from sarpipe.train import TrainSettings
+from sarpipe.train.loop import train
+frames = np.random.default_rng(0).normal(size=(4, 4, 4, 64, 64)).astype(np.float16)
+index = pd.DataFrame({"latitude": [0.0, 20, 40, 60], "longitude": 0.0})
+cubes = CubeSet(tuple("abcd"), statistics(frames), frames, index, None)
+with tempfile.TemporaryDirectory() as folder:
+    settings = TrainSettings(epochs=1, batch_size=2)
+    print(len(train(cubes, settings, pathlib.Path(folder), device="cpu").losses))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/")
+    assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr

@@ -45,14 +45,14 @@ def place_keys(ids: Sequence[str]) -> Tensor:
     return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
 
 
-def stream(keys: Tensor, draw: Draw, *, seed: int, epoch: int, view: int = 0) -> Tensor:
+def stream(keys: Tensor, draw: Draw, *, seed: int, epoch: int | Tensor, view: int = 0) -> Tensor:
     """The start of one stream of numbers for each place.
 
     Args:
         keys: ``int64 [N]`` of `place_keys`.
         draw: What for.
         seed: 0 or more, as are ``epoch`` and ``view``.
-        epoch: Which pass over the places.
+        epoch: Which pass over the places; may be an ``int64 []`` on the device of the keys.
         view: Which of a place's views.
 
     Returns:

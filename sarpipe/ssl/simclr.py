@@ -21,13 +21,13 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {"
 
 
 class Batch(NamedTuple):
-    """Some places, on the device but for their keys.
+    """Some places, on the device.
 
     Attributes:
-        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys`; on the CPU.
+        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys`.
         cubes: ``float [B, 12, 64, 64]``, NaN where there is no data.
         frames: ``float [B, 4, 4, 64, 64]``, or None where no view needs them.
-        dates: ``bool [B, 4]``, which dates a place has; on the CPU.
+        dates: ``bool [B, 4]``, which dates a place has.
         latitude, longitude: ``float64 [B]``, degrees; NaN unknown.
     """
 
@@ -79,8 +79,8 @@ class SimClr(nn.Module):
         self.head = ProjectionHead()
         self.contrast = contrast
 
-    def forward(self, batch: Batch, epoch: int) -> Outcome:
-        """The loss of one batch, with views drawn for this epoch."""
+    def forward(self, batch: Batch, epoch: int | Tensor) -> Outcome:
+        """The loss of one batch, with views drawn for this epoch; no GPU is waited for."""
         with torch.no_grad():
             views = two_views(
                 batch.cubes,
@@ -90,6 +90,7 @@ class SimClr(nn.Module):
                 seed=self.contrast.seed,
                 epoch=epoch,
                 dates=batch.dates,
+                fixed=batch.cubes.is_cuda,
             )
         # Both views in one pass: BatchNorm sees them all, and cannot tell which is which.
         with torch.autocast(batch.cubes.device.type, torch.bfloat16, enabled=self.contrast.bf16):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sarpipe.channels import CHANNELS, N_DATES
 from sarpipe.ssl.counter import Draw, normal_pairs, stream, uniform
-from sarpipe.ssl.temporal import statistics_of_dates
+from sarpipe.ssl.temporal import statistics_of_dates, statistics_of_some_dates
 from sarpipe.ssl.view_settings import ViewSettings
 
 _MEANS = slice(CHANNELS.index("mean_vv"), CHANNELS.index("mean_vh") + 1)
 _DIFFERENCES = slice(CHANNELS.index("diff_vv"), CHANNELS.index("diff_vh") + 1)
-_FROM_VH = torch.tensor([name.endswith("_vh") for name in CHANNELS])
+_LOG_RATIO = math.log(4 / 3)
+_Rows = Tensor | slice
+"""The places that something is done to: their positions, or all."""
 
 
 def two_views(
@@ -23,8 +28,9 @@ def two_views(
     settings: ViewSettings,
     *,
     seed: int,
-    epoch: int,
+    epoch: int | Tensor,
     dates: Tensor | None = None,
+    fixed: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Draw two views of each place, on the device where the cubes are.
 
@@ -35,41 +41,50 @@ def two_views(
     Args:
         cubes: ``float [B, 12, 64, 64]``, NaN where there is no data.
         frames: ``float [B, 4, 4, 64, 64]``, for views of some of the dates; None: all views are of all dates.
-        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys` of the ids. On the CPU: what to do with which place is
-            drawn there, so that the work can be done for these places alone and a GPU is never waited for.
+        keys: ``int64 [B]``, `sarpipe.ssl.counter.place_keys` of the ids; on the device of the cubes, as all tensors.
         settings: How.
         seed: The run's.
-        epoch: Which pass over the places.
-        dates: ``bool [B, 4]``, which dates a place has, at least one; None: all. On the CPU.
+        epoch: Which pass over the places; may be an ``int64 []``.
+        dates: ``bool [B, 4]``, which dates a place has, at least one; None: all.
+        fixed: Do all to all places, and keep what was drawn: no shape then depends on what was drawn, so a GPU is
+            never waited for and the whole can be captured in a graph. Otherwise only what was drawn is done, which
+            is sooner on a CPU. The views are the same up to rounding.
 
     Returns:
         Two times ``float32 [B, 12, 64, 64]``, in the units of the cubes, NaN where there is no data.
     """
-    there = dates if dates is not None else torch.ones(len(keys), N_DATES, dtype=torch.bool)
+    there = dates if dates is not None else torch.ones(len(keys), N_DATES, dtype=torch.bool, device=keys.device)
 
     def view(number: int) -> Tensor:
         def draws(draw: Draw) -> Tensor:
             return stream(keys, draw, seed=seed, epoch=epoch, view=number)
 
         x = cubes.to(torch.float32, copy=True)
-        if frames is not None:
-            _take_some_dates(x, frames, there, draws(Draw.DATES), settings)
-        x = _geometry(x, draws(Draw.CROP), draws(Draw.SYMMETRY), settings)
-        _blur(x, draws(Draw.BLUR), settings.blur[number])
-        _add_speckle(x, there, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings)
-        _add_offset(x, draws(Draw.OFFSET), settings)
-        _drop_polarisation(x, draws(Draw.POLARISATION), settings)
+        if frames is not None and settings.date_subset > 0:
+            _take_some_dates(x, frames, there, draws(Draw.DATES), settings, fixed=fixed)
+        if settings.crop_min < 1 or settings.symmetry != "none":
+            x = _geometry(x, draws(Draw.CROP), draws(Draw.SYMMETRY), settings)
+        if settings.blur[number] > 0:
+            _blur(x, draws(Draw.BLUR), settings.blur[number], fixed=fixed)
+        if settings.speckle > 0 and settings.speckle_db > 0:
+            _add_speckle(x, there, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings, fixed=fixed)
+        if settings.db_offset > 0:
+            _add_offset(x, draws(Draw.OFFSET), settings)
+        if settings.polarisation_drop > 0:
+            _drop_polarisation(x, draws(Draw.POLARISATION), settings)
         return x
 
     return view(0), view(1)
 
 
-def _chosen(numbers: Tensor, probability: float) -> Tensor:
-    """The positions of the places whose number says yes: ``int64 [C]``."""
-    return (numbers < probability).nonzero()[:, 0]
+def _rows(chosen: Tensor, *, fixed: bool) -> _Rows:
+    """Where to work: at the places that were drawn (``bool [B]``), or, with fixed shapes, at all."""
+    return slice(None) if fixed else chosen.nonzero()[:, 0]
 
 
-def _take_some_dates(x: Tensor, frames: Tensor, dates: Tensor, streams: Tensor, settings: ViewSettings) -> None:
+def _take_some_dates(
+    x: Tensor, frames: Tensor, dates: Tensor, streams: Tensor, settings: ViewSettings, *, fixed: bool
+) -> None:
     """Put the statistics of 2 or more of a place's dates in the place of the cube, which is of all of them.
 
     A place of one date or two has no such part: its view is the cube.
@@ -78,25 +93,35 @@ def _take_some_dates(x: Tensor, frames: Tensor, dates: Tensor, streams: Tensor, 
     numbers = uniform(streams, frames.shape[1] + 2)
     size = 2 + (numbers[:, 1] * (n_dates - 1)).long()
     # A view of all dates is the cube itself: its statistics may have been taken before the resampling.
-    rows = _chosen(torch.where(size < n_dates, numbers[:, 0], 1), settings.date_subset)
+    drawn = (numbers[:, 0] < settings.date_subset) & (size < n_dates)
     # The dates with the smallest numbers: every subset of a size is equally likely. Those that are not there come last.
-    ranked = numbers[rows, 2:].masked_fill(~dates[rows], 1).argsort(1).argsort(1)
-    chosen = ranked < size[rows, None]
-    there = rows.to(x.device)
-    part = statistics_of_dates(frames[there], chosen.to(x.device))
-    # Dates that leave a channel without any data (two half-empty ones) make no view.
-    usable = ~part.isnan().flatten(2).all(2).any(1)[:, None, None, None]
-    x[there] = torch.where(usable, part, x[there])
+    ranked = numbers[:, 2:].masked_fill(~dates, 1).argsort(1).argsort(1)
+    chosen = ranked < size[:, None]
+    if fixed:
+        part = statistics_of_dates(frames, chosen)
+        x.copy_(torch.where((drawn & _usable(part))[:, None, None, None], part, x))
+        return
+    rows = drawn.nonzero()[:, 0]
+    part = statistics_of_some_dates(frames, rows, chosen)
+    holed = ~part.flatten(1).sum(1).isfinite()
+    if holed.any():
+        usable = ~holed
+        usable[holed] = _usable(part[holed])
+        rows, part = rows[usable], part[usable]
+    x[rows] = part
+
+
+def _usable(part: Tensor) -> Tensor:
+    """Which are views, ``bool [B]``: dates that leave a channel without any data (two half-empty ones) make none."""
+    return ~part.isnan().flatten(2).all(2).any(1)
 
 
 def _geometry(x: Tensor, crop: Tensor, symmetry: Tensor, settings: ViewSettings) -> Tensor:
     """Crop, flip and turn in one resampling. Crops are only ever enlarged, so nothing is aliased."""
-    if settings.crop_min == 1 and settings.symmetry == "none":
-        return x
     area, ratio, across, down = uniform(crop, 4).unbind(1)
     area = settings.crop_min + (1 - settings.crop_min) * area
     # Sides of a ratio between 3:4 and 4:3, evenly in its logarithm; a side ends at the image's.
-    shape = torch.exp((ratio - 0.5) * torch.log(torch.tensor(4 / 3)).item())
+    shape = torch.exp((ratio - 0.5) * _LOG_RATIO)
     width = (area.sqrt() * shape).clamp_max(1) if settings.crop_min < 1 else torch.ones_like(area)
     height = (area.sqrt() / shape).clamp_max(1) if settings.crop_min < 1 else torch.ones_like(area)
     choice = uniform(symmetry, 3) < 0.5
@@ -116,52 +141,57 @@ def _geometry(x: Tensor, crop: Tensor, symmetry: Tensor, settings: ViewSettings)
     source_y = torch.stack(
         [torch.where(turned, along_y, nothing), torch.where(turned, nothing, along_y), centre_y], dim=1
     )
-    source = torch.stack([source_x, source_y], dim=1).to(x.device)
+    source = torch.stack([source_x, source_y], dim=1)
     grid = functional.affine_grid(source, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _blur(x: Tensor, streams: Tensor, probability: float) -> None:
+def _blur(x: Tensor, streams: Tensor, probability: float, *, fixed: bool) -> None:
     """A 3 x 3 Gaussian of 0.3 to 1 px. As shifted sums: a convolution's fast algorithms would spread NaN further."""
     on, size = uniform(streams, 2).unbind(1)
-    rows = _chosen(on, probability)
+    rows = _rows(on < probability, fixed=fixed)
     side = torch.exp(-0.5 / (0.3 + 0.7 * size[rows]).square())
-    side = (side / (1 + 2 * side))[:, None, None, None].to(x.device)
-    there = rows.to(x.device)
-    smooth = x[there]
+    side = (side / (1 + 2 * side))[:, None, None, None]
+    smooth = x[rows]
     for axis in (2, 3):
         length = x.shape[axis]
         padded = torch.cat([smooth.narrow(axis, 0, 1), smooth, smooth.narrow(axis, length - 1, 1)], axis)
         both = padded.narrow(axis, 0, length) + padded.narrow(axis, 2, length)
         smooth = smooth * (1 - 2 * side) + both.mul_(side)
-    x[there] = smooth
+    x[rows] = torch.where((on < probability)[:, None, None, None], smooth, x) if fixed else smooth
 
 
-def _add_speckle(x: Tensor, dates: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings) -> None:
+def _add_speckle(
+    x: Tensor, dates: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings, *, fixed: bool
+) -> None:
     """Noise of sigma dB on each date, as it shows in the mean and in the difference (which are independent).
 
     At 64 px so many looks are averaged that multiplicative gamma speckle is normal in dB.
     """
     on, strength = uniform(streams, 2).unbind(1)
-    rows = _chosen(on, settings.speckle)
-    sigma = (strength[rows] * settings.speckle_db)[:, None, None, None].to(x.device)
-    there = rows.to(x.device)
-    shape = (len(rows), 2, *x.shape[2:])
-    in_mean, in_difference = normal_pairs(pixel_streams[rows].to(x.device), shape[1] * shape[2] * shape[3])
-    n_dates = dates[rows].sum(1)[:, None, None, None].to(x.device)
-    x[there, _MEANS] += in_mean.view(shape) * (sigma / n_dates**0.5)
-    x[there, _DIFFERENCES] += in_difference.view(shape) * (sigma * 2**0.5)
+    chosen = on < settings.speckle
+    rows = _rows(chosen, fixed=fixed)
+    sigma = (chosen * strength * settings.speckle_db)[rows][:, None, None, None]
+    n_dates = dates.sum(1)[rows][:, None, None, None]
+    in_mean, in_difference = normal_pairs(pixel_streams[rows], 2 * x.shape[2] * x.shape[3])
+    shape = (len(sigma), 2, *x.shape[2:])
+    x[rows, _MEANS] += in_mean.view(shape) * (sigma / n_dates**0.5)
+    x[rows, _DIFFERENCES] += in_difference.view(shape) * (sigma * 2**0.5)
 
 
 def _add_offset(x: Tensor, streams: Tensor, settings: ViewSettings) -> None:
     """Shift the mean level of VV and of VH; deviation and difference over time do not know of it."""
     shift = (2 * uniform(streams, 2) - 1) * settings.db_offset
-    x[:, _MEANS] += shift[:, :, None, None].to(x.device)
+    x[:, _MEANS] += shift[:, :, None, None]
 
 
 def _drop_polarisation(x: Tensor, streams: Tensor, settings: ViewSettings) -> None:
     """Leave out everything that comes from VV, or everything from VH; never both."""
     on, which = uniform(streams, 2).unbind(1)
-    dropped = (on < settings.polarisation_drop)[:, None] & ((which < 0.5)[:, None] == _FROM_VH)
-    row, channel = dropped.nonzero().unbind(1)
-    x[row.to(x.device), channel.to(x.device)] = torch.nan
+    dropped = (on < settings.polarisation_drop)[:, None] & ((which < 0.5)[:, None] == _from_vh(x.device))
+    x.masked_fill_(dropped[:, :, None, None], torch.nan)
+
+
+@cache
+def _from_vh(device: torch.device) -> Tensor:
+    return torch.tensor([name.endswith("_vh") for name in CHANNELS], device=device)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sarpipe.cluster import compute
 from sarpipe.errors import ClusterError, DamagedError, DataError
+from sarpipe.heap import keep_freed_memory
 from sarpipe.preprocess.kernel import way
 from sarpipe.settings import Settings
 from sarpipe.stages.cubes_parquet import make_parquet
@@ -69,18 +69,10 @@ _PATHS = "Workers must see stores and output at the same paths as the process th
 
 @cache
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed, once a process. Dask has it give back every 64 KiB at once, so that each image
-    is a new mapping whose pages fault one by one: measured, a place then takes seven times as long. A whole store is
-    larger than any threshold of mappings, so there are none.
+    """Once a process. Dask has glibc give back what is freed every 64 KiB at once: measured, a place then takes seven
+    times as long.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, 256 * 1024 * 1024)
-        mallopt(_M_MMAP_MAX, 0)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""From glibc's malloc.h."""
+    keep_freed_memory(256 * 1024 * 1024)
 
 
 def _check_versions(planned: Any) -> None:

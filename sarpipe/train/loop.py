@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -17,17 +17,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from sarpipe.channels import CHANNELS
 from sarpipe.cubes import CubeFiles, CubeSet
 from sarpipe.errors import TrainingError, UsageError
+from sarpipe.heap import freed_memory_kept
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder, EncoderConfig, channel_statistics
 from sarpipe.model.initial import new_encoder, seeded
 from sarpipe.ssl import processes
 from sarpipe.ssl.neighbours import distances_km
-from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
+from sarpipe.ssl.simclr import Contrast, SimClr
 from sarpipe.storage import code_version, digest_json
 from sarpipe.train import CODE, checkpoint
 from sarpipe.train.deterministic import deterministic
@@ -38,6 +38,7 @@ from sarpipe.train.places import Places
 from sarpipe.train.plan import Plan
 from sarpipe.train.settings import TrainSettings
 from sarpipe.train.state import State
+from sarpipe.train.step import Step
 from sarpipe.train.trouble import not_finite, out_of_memory
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def train(
     plan = Plan.of(settings, len(cubes.ids), where)
     _check_shares(plan)
     mean, std = channel_statistics(cubes.cubes)
-    state = _fresh_state(settings, plan, mean, std, where)
+    state = fresh_state(settings, plan, mean, std, where)
     key = _key(cubes, settings, plan, mean, std)
     resumed = checkpoint.resume(checkpoints, key, state)
     if not processes.agree([resumed, int(key[:15], 16)], where):
@@ -143,7 +144,8 @@ def train(
         log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
     places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
     run = _Run(settings, plan, places, state, checkpoints, key, checkpoint_seconds)
-    with out_of_memory(plan.batch_size, where), deterministic(where, wanted=settings.deterministic):
+    without_chance = deterministic(where, wanted=settings.deterministic)
+    with freed_memory_kept(), out_of_memory(plan.batch_size, where), without_chance:
         _steps(run, progress)
     return _result(state, plan, where, {"places": len(cubes.ids), "resumed_from_step": resumed})
 
@@ -172,13 +174,14 @@ def _check_shares(plan: Plan) -> None:
         )
 
 
-def _fresh_state(
+def fresh_state(
     settings: TrainSettings,
     plan: Plan,
     mean: NDArray[np.floating],
     std: NDArray[np.floating],
     device: torch.device,
 ) -> State:
+    """The state before the first step, from ``mean`` and ``std`` of the channels, ``float [12]``."""
     config = EncoderConfig(readout=settings.readout, positions=settings.positions, dropout=settings.dropout)
     contrast = Contrast(
         views=settings.views,
@@ -218,6 +221,7 @@ def _steps(run: _Run, progress: Progress | None) -> None:
     """All steps that are left."""
     state, plan, order = run.state, run.plan, run.order()
     often = STEPS_PER_FETCH if run.places.device.type == "cuda" else 1
+    take_step = Step(state, plan, run.settings)
     pending: list[Tensor] = []
     saved_at = time.monotonic()
     positions = (processes.share(order.positions(step)) for step in range(state.step, plan.steps))
@@ -225,7 +229,7 @@ def _steps(run: _Run, progress: Progress | None) -> None:
     with Interruption(patient=several) as interruption, closing(run.places.batches(positions)) as batches:
         for batch in batches:
             epoch, number = divmod(state.step, plan.steps_per_epoch)
-            outcome = _step(state, batch, plan, run.settings, epoch)
+            outcome = take_step(batch, epoch)
             pending.append(outcome.loss.detach())
             state.keep(outcome.embeddings, number * plan.batch_size)
             last = number + 1 == plan.steps_per_epoch
@@ -257,28 +261,6 @@ def _stop(run: _Run, interruption: Interruption) -> None:
     interruption.deliver()
     # Whoever handles the signal let the program go on.
     raise TrainingError(f"training was {said} of {run.plan.steps}", "It is saved: run it again to go on")
-
-
-def _step(state: State, batch: Batch, plan: Plan, settings: TrainSettings, epoch: int) -> Outcome:
-    for group in state.optimiser.param_groups:
-        group["lr"] = plan.learning_rate(state.step)
-    state.optimiser.zero_grad(set_to_none=True)
-    with _dropout_of(settings, state.step, batch.cubes.device):
-        outcome: Outcome = state.objective(batch, epoch)
-    outcome.loss.backward()  # type: ignore[no-untyped-call]
-    processes.sum_gradients(state.objective.parameters())
-    if settings.gradient_clip > 0:
-        clip_grad_norm_(state.objective.parameters(), settings.gradient_clip)
-    state.optimiser.step()
-    state.average_in(plan.ema_decay(state.step))
-    state.step += 1
-    return outcome
-
-
-def _dropout_of(settings: TrainSettings, step: int, device: torch.device) -> AbstractContextManager[None]:
-    """Make dropout, the one thing in a step that torch draws by itself, a function of the step."""
-    own = processes.rank() << 31  # each drops other units; one process could not drop the same
-    return seeded((settings.seed << 32) + own + step, device) if settings.dropout > 0 else nullcontext()
 
 
 def _collect(run: _Run, pending: list[Tensor]) -> None:

@@ -44,7 +44,8 @@ class Places:
         self.device = device
         self.ids = cubes.ids
         self.keys = place_keys(cubes.ids)
-        self._dates = torch.from_numpy(dates_with_data(cubes.frames))
+        self._keys_there = self.keys.to(device)
+        self._dates = torch.from_numpy(dates_with_data(cubes.frames)).to(device)
         self._coordinates = torch.tensor(cubes.index[["latitude", "longitude"]].to_numpy(np.float64), device=device)
         rows: list[Rows] = [cubes.cubes, cubes.frames] if with_frames else [cubes.cubes]
         on_gpu = device.type == "cuda" and _fits(rows, device)
@@ -80,11 +81,12 @@ class Places:
         return self._batch(positions, [_taken(part, positions) for part in self._data])
 
     def _batch(self, positions: Tensor, taken: Sequence[Tensor]) -> Batch:
-        there = positions.to(self.device)
+        # Without waiting: a GPU may still be busy with the steps before.
+        there = positions.to(self.device, non_blocking=True)
         data = [part.to(self.device, self._dtype(part.dtype), non_blocking=part.is_pinned()) for part in taken]
         latitude, longitude = self._coordinates[there].unbind(1)
         frames = data[1] if len(data) > 1 else None
-        return Batch(self.keys[positions], data[0], frames, self._dates[positions], latitude, longitude)
+        return Batch(self._keys_there[there], data[0], frames, self._dates[there], latitude, longitude)
 
     def _dtype(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float16 if self.device.type == "cuda" else dtype
@@ -145,7 +147,7 @@ def dates_with_data(frames: Rows) -> NDArray[np.bool_]:
 def _taken(part: Tensor | RowFiles, positions: Tensor) -> Tensor:
     if isinstance(part, RowFiles):
         return torch.from_numpy(part[positions.numpy()])
-    return part[positions.to(part.device)]
+    return part[positions.to(part.device, non_blocking=True)]
 
 
 def _as_they_lie(rows: Rows) -> Tensor | RowFiles:

@@ -25,6 +25,7 @@ class State:
         objective: Encoder and head, as they are trained.
         average: The running mean of the encoder, or None.
         optimiser: With the moments of every parameter.
+        learning_rate: ``float32 []``, the optimiser's, on the device.
         seen: ``float32 [512, 1024]``, the first embeddings of the epoch that is under way: what it is watched by at
             its end.
         step: How many steps are done.
@@ -35,6 +36,7 @@ class State:
     objective: SimClr
     average: Encoder | None
     optimiser: AdamW
+    learning_rate: Tensor
     seen: Tensor
     step: int = 0
     losses: list[float] = field(default_factory=list)
@@ -44,25 +46,31 @@ class State:
     def start(cls, objective: SimClr, *, weight_decay: float, ema: bool) -> State:
         """The state before the first step, on the device where the objective is."""
         average = copy.deepcopy(objective.encoder).requires_grad_(False) if ema else None
-        seen = torch.zeros(MAX_PLACES, EMBED_DIM, device=next(objective.parameters()).device)
-        return cls(objective, average, _adamw(objective, weight_decay), seen)
+        device = objective.encoder.mean.device
+        learning_rate = torch.zeros((), device=device)
+        seen = torch.zeros(MAX_PLACES, EMBED_DIM, device=device)
+        return cls(objective, average, _adamw(objective, learning_rate, weight_decay), learning_rate, seen)
 
     def keep(self, embeddings: Tensor, start: int) -> None:
         """Note the embeddings (``float32 [B, 1024]``) of a step whose first place is the epoch's ``start``-th."""
         rows = self.seen[start : start + len(embeddings)]
         rows.copy_(embeddings[: len(rows)])
 
-    def average_in(self, decay: float) -> None:
-        """Let the running mean follow the encoder: weights and BatchNorm statistics alike."""
+    def average_in(self, share: Tensor) -> None:
+        """Let the running mean move this share (``float32 []``, on the device) of its way to the encoder's weights
+        and BatchNorm statistics. What is counted there is taken over.
+        """
         if self.average is None:
             return
+        pairs = list(zip(self.average.state_dict().values(), self.objective.encoder.state_dict().values(), strict=True))
+        means, weights = map(list, zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
         with torch.no_grad():
-            current = self.objective.encoder.state_dict()
-            for name, mean in self.average.state_dict().items():
-                if mean.is_floating_point():
-                    mean.lerp_(current[name], 1 - decay)
-                else:
-                    mean.copy_(current[name])
+            ways = torch._foreach_sub(weights, means)
+            torch._foreach_mul_(ways, share)
+            torch._foreach_add_(means, ways)
+            for mean, count in pairs:
+                if not mean.is_floating_point():
+                    mean.copy_(count)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by name: the live ones, not copies."""
@@ -76,12 +84,16 @@ class State:
         return found
 
 
-def _adamw(objective: SimClr, weight_decay: float) -> AdamW:
+def _adamw(objective: SimClr, learning_rate: Tensor, weight_decay: float) -> AdamW:
     """AdamW whose moments exist from the start, so that a checkpoint can be read into them as they lie in memory."""
     decayed = [parameter for parameter in objective.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in objective.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = AdamW(groups, fused=True)
+    gpu = learning_rate.is_cuda
+    optimiser = AdamW(groups, learning_rate, fused=True, capturable=gpu)
+    if gpu:
+        # It would warn of every run, as the first steps are not captured.
+        optimiser._warned_capturable_if_run_uncaptured = True
     for parameter in objective.parameters():
         step = torch.zeros((), dtype=torch.float32, device=parameter.device)
         moments = (step, torch.zeros_like(parameter), torch.zeros_like(parameter))

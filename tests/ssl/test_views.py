@@ -25,11 +25,11 @@ OFF = {
 FROM_VH = torch.tensor([name.endswith("_vh") for name in CHANNELS])
 
 
-def views(cubes, frames=None, *, seed=0, epoch=0, rows=slice(None), dates=None, **changes):
+def views(cubes, frames=None, *, seed=0, epoch=0, rows=slice(None), dates=None, fixed=False, **changes):
     keys = place_keys([str(i) for i in range(N)])[: len(cubes)]
     picked = None if frames is None else frames[rows]
     settings = ViewSettings(**{**OFF, **changes})
-    return two_views(cubes[rows], picked, keys[rows], settings, seed=seed, epoch=epoch, dates=dates)
+    return two_views(cubes[rows], picked, keys[rows], settings, seed=seed, epoch=epoch, dates=dates, fixed=fixed)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,40 @@ def test_views_are_a_function_of_seed_epoch_and_place_and_not_of_the_batch(cubes
     for other in others:
         differs = (other[0].nan_to_num() != together[0].nan_to_num()).flatten(1).any(1)
         assert differs.all()
+
+
+def test_views_are_the_same_with_fixed_shapes(cubes, frames):
+    holed = frames.clone()
+    holed[::3, 1, :, :20] = torch.nan
+    holed[1, 2:] = torch.nan
+    dates = torch.ones(N, 4, dtype=torch.bool)
+    dates[1, 2:] = False
+    of_holed = torch.from_numpy(statistics(holed.numpy()))
+    settings = ViewSettings().model_dump()
+    for epoch in range(3):
+        as_drawn, fixed, counted = (
+            views(of_holed, holed, dates=dates, fixed=fixed, epoch=number, **settings)
+            for fixed, number in ((False, epoch), (True, epoch), (True, torch.tensor(epoch)))
+        )
+        for view, same, again in zip(as_drawn, fixed, counted, strict=True):
+            torch.testing.assert_close(view, same, atol=1e-4, rtol=0, equal_nan=True)
+            assert torch.equal(same.nan_to_num(), again.nan_to_num())
+
+
+def test_fixed_shapes_need_no_number_that_was_drawn(cubes, frames):
+    # A tensor without values knows shapes alone: whatever looked at a value would fail.
+    meta = torch.device("meta")
+    keys = torch.empty(N, dtype=torch.int64, device=meta)
+    for view in two_views(
+        cubes.to(meta),
+        frames.to(meta),
+        keys,
+        ViewSettings(),
+        seed=0,
+        epoch=torch.empty((), device=meta).long(),
+        fixed=True,
+    ):
+        assert view.shape == cubes.shape
 
 
 def test_the_inputs_are_left_as_they_are(cubes, frames):

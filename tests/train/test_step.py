@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+
+from sarpipe.model import channel_statistics
+from sarpipe.train import TrainSettings
+from sarpipe.train.loop import fresh_state
+from sarpipe.train.places import Places
+from sarpipe.train.plan import Plan
+from sarpipe.train.step import WARM_UP, Step
+
+CPU = torch.device("cpu")
+
+
+def ready(places, preset="sar", device=CPU, **changes):
+    settings = TrainSettings.of_preset(preset, **{"batch_size": 4, "epochs": 4, **changes})
+    plan = Plan.of(settings, len(places.ids), device)
+    state = fresh_state(settings, plan, *channel_statistics(places.cubes), device)
+    return state, plan, settings, Places(places, device, with_frames=settings.views.date_subset > 0)
+
+
+@pytest.mark.parametrize("preset", ["sar", "original"])
+def test_a_step_is_the_textbook_one(toy_places, preset):
+    state, plan, settings, places = ready(toy_places(4), preset)
+    batch = places.batch(torch.arange(4))
+    plain = copy.deepcopy(state)
+    matrices, others = ([p for p in plain.objective.parameters() if (p.ndim > 1) is big] for big in (True, False))
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups)
+    step = Step(state, plan, settings)
+    for number in range(2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)  # of dropout
+            loss = plain.objective(batch, epoch=1).loss
+        optimiser.zero_grad()
+        loss.backward()
+        if settings.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(plain.objective.parameters(), settings.gradient_clip)
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate(number)
+        optimiser.step()
+        if plain.average is not None:
+            averaged, current = plain.average.state_dict(), plain.objective.encoder.state_dict()
+            for name, mean in averaged.items():
+                decay = plan.ema_decay(number) if mean.is_floating_point() else 0
+                mean.copy_(decay * mean + (1 - decay) * current[name])
+        assert step(batch, 1).loss.item() == pytest.approx(loss.item(), abs=1e-5)
+    assert state.step == 2
+    assert_same(state.objective, plain.objective)
+    if plain.average is not None:
+        assert_same(state.average, plain.average)
+
+
+def assert_same(one, other):
+    found, wanted = one.state_dict(), other.state_dict()
+    # BatchNorm takes away the bias of the convolution before it: its gradient is rounding alone.
+    for name in (name for name in found if not re.search(r"conv\.\d\.0\.bias", name)):
+        torch.testing.assert_close(found[name], wanted[name], atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("preset", ["sar", "original"])
+def test_captured_steps_are_those_that_are_not(toy_places, preset, caplog):
+    places = toy_places(8)
+    losses = []
+    for capture in (True, False):
+        state, plan, settings, data = ready(places, preset, torch.device("cuda"), precision="fp32")
+        step = Step(state, plan, settings, capture=capture)
+        rows = [torch.arange(8).roll(number)[:4] for number in range(WARM_UP + 4)]
+        losses.append([step(data.batch(row), number).loss.item() for number, row in enumerate(rows)])
+    assert not caplog.records
+    assert len(set(losses[0])) == len(losses[0])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-2)
