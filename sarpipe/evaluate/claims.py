@@ -14,14 +14,49 @@ FEWEST = 30
 LABELS = {
     "sarpipe": "the embedding",
     "random_weights": "the same encoder with random weights",
+    "random_convolutions": "random convolutional features + PCA",
+    "pca": "PCA of the cube",
     "band_statistics": "band statistics",
+    "mean_pool": "8 x 8 mean pooling",
+    "position": "position and season alone",
+    "random_vectors": "random vectors",
 }
+
+LADDER = (
+    ("random_vectors", "position", "mean_pool"),
+    ("band_statistics", "pca"),
+    ("random_weights",),
+    ("random_convolutions",),
+)
+"""What an embedding must beat to stand on each rung, from the first to the last."""
+
+MEASURES = ("mean_r2", "recall_at_1", "mrr")
+"""What it must beat them on, where it was measured."""
+
+
+def rung(differences: Sequence[Mapping[str, Any]]) -> int | None:
+    """The highest rung of `LADDER` up to which every baseline is beaten on each of `MEASURES`; 0 is the ground.
+
+    Beaten is a paired difference whose 95 % interval lies above 0.
+
+    Args:
+        differences: As in the result of `sarpipe.evaluate.evaluate`.
+
+    Returns:
+        None where a difference has no interval, or a rung no difference at all: it is not judged.
+    """
+    judged = [row for row in differences if row["measure"] in MEASURES]
+    rungs = [[row["interval"] for row in judged if row["baseline"] in names] for names in LADDER]
+    if not all(rungs) or any(interval is None for intervals in rungs for interval in intervals):
+        return None
+    beaten = [all(interval[0] > 0 for interval in intervals) for intervals in rungs]
+    return (*beaten, False).index(False)
 
 
 def claims(
     methods: Mapping[str, Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], probed: int, retrieved: int
 ) -> list[str]:
-    """One sentence for each baseline and each of mean R², recall at 1 and mean reciprocal rank.
+    """Which rung was reached; then, for each of `MEASURES`, what is beaten, what is not, and what is open.
 
     A win is a paired difference whose 95 % interval lies above 0; one that holds 0 shows nothing, and one without an
     interval (fewer than `FEWEST` places) is not judged.
@@ -39,29 +74,60 @@ def claims(
         "recall_at_1": (f"{retrieval} recall at 1)", retrieved),
         "mrr": (f"{retrieval} mean reciprocal rank)", retrieved),
     }
-    return [_sentence(*tasks[row["measure"]], row, methods) for row in differences if row["measure"] in tasks]
+    said = []
+    for measure, (task, places) in tasks.items():
+        rows = [row for row in differences if row["measure"] == measure]
+        if rows:
+            said += _sentences(task, places, rows, methods)
+    return _rung_sentence(rung(differences), differences) + said
 
 
-def _sentence(task: str, places: int, row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> str:
-    label = LABELS[row["baseline"]]
-    if row["interval"] is None:
-        verdict = (
-            f"{places} places are too few to set the embedding against {label}: difference {row['difference']:z.3f}"
-        )
-    else:
-        verdict = _verdict(label, row["difference"], *row["interval"])
-    ours, theirs = (_value(methods[name], row["measure"]) for name in ("sarpipe", row["baseline"]))
+def _rung_sentence(reached: int | None, differences: Sequence[Mapping[str, Any]]) -> list[str]:
+    if reached is None:
+        return []
+    probe = any(row["measure"] == "mean_r2" for row in differences)
+    on = "the mean R² of the probe and the retrieval" if probe else "the retrieval alone (there is no probe)"
+    sentence = f"The embedding stands on rung {reached} of {len(LADDER)}"
+    beaten = [name for names in LADDER[:reached] for name in names]
+    if beaten:
+        sentence += f": on {on} it beats {_listed(beaten)}"
+    if reached < len(LADDER):
+        sentence += f"; for the next it must beat {_listed(LADDER[reached])} on {on}"
+    return [f"{sentence}."]
+
+
+def _sentences(
+    task: str, places: int, rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """One for each verdict that occurs."""
+    measure = rows[0]["measure"]
     anecdote = " So few places are an anecdote." if FEWEST <= places < ANECDOTE else ""
-    return f"{task} {verdict} ({ours:.3f} against {theirs:.3f}).{anecdote}"
+    ours = f"the embedding ({_value(methods['sarpipe'], measure):.3f})"
+    verdicts = {
+        f"{task} {ours} beats": lambda interval: interval is not None and interval[0] > 0,
+        f"{task} {ours} does not beat": lambda interval: interval is not None and interval[1] < 0,
+        f"{task} no difference is shown between {ours} and": lambda interval: (
+            interval is not None and interval[0] <= 0 <= interval[1]
+        ),
+        f"{task} {places} places are too few to set {ours} against": lambda interval: interval is None,
+    }
+    found = []
+    for opening, holds in verdicts.items():
+        compared = [_compared(row, methods) for row in rows if holds(row["interval"])]
+        if compared:
+            found.append(f"{opening} {'; '.join(compared)}.{anecdote}")
+    return found
 
 
-def _verdict(label: str, difference: float, low: float, high: float) -> str:
-    size = f"{difference:z.3f} [{low:z.3f}, {high:z.3f}]"
-    if low > 0:
-        return f"the embedding beats {label} by {size}"
-    if high < 0:
-        return f"the embedding does not beat {label}: difference {size}"
-    return f"no difference between the embedding and {label} is shown: {size}"
+def _compared(row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> str:
+    theirs = _value(methods[row["baseline"]], row["measure"])
+    bounds = "" if row["interval"] is None else " [{:z.3f}, {:z.3f}]".format(*row["interval"])
+    return f"{LABELS[row['baseline']]} ({theirs:.3f}): {row['difference']:+z.3f}{bounds}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = [LABELS[name] for name in names]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _value(method: Mapping[str, Any], measure: str) -> float:

@@ -73,8 +73,8 @@ def encode_all(
         progress(f"encoding places {start + 1} to {rows[-1] + 1} of {n}")
         images, frames = cubes.cubes[rows], cubes.frames[rows]
         query, gallery = (statistics(frames[:, list(dates)]) for dates in (QUERY_DATES, GALLERY_DATES))
-        there = _has_data(images)
-        both = there & _has_data(query) & _has_data(gallery)
+        there = with_data(images)
+        both = there & with_data(query) & with_data(gallery)
         places.append(rows[there])
         paired.append(rows[both])
         views = {"whole": (images, there), "query": (query, both), "gallery": (gallery, both)}
@@ -93,7 +93,8 @@ def encode_all(
     return Encoded(_rows(places), _rows(paired), vectors["whole"], vectors["query"], vectors["gallery"])
 
 
-def _has_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+def with_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Whether every mean over the dates is known somewhere: cubes ``[n, 12, 64, 64]`` to ``[n]``."""
     there: NDArray[np.bool_] = np.isfinite(images[:, _MEANS]).any(axis=(2, 3)).all(axis=1)
     return there
 
