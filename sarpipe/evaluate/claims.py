@@ -30,8 +30,9 @@ LADDER = (
 )
 """What an embedding must beat to stand on each rung, from the first to the last."""
 
-MEASURES = ("mean_r2", "recall_at_1", "mrr")
-"""What it must beat them on, where it was measured."""
+MEASURES = ("mean_r2", "displaced_recall_at_1", "displaced_mrr")
+"""What it must beat them on, where it was measured. Not the retrieval on the same grid of pixels: there a picture, as
+principal components and mean pooling keep it, matches itself, and what is measured is how well dates are registered."""
 
 
 def rung(differences: Sequence[Mapping[str, Any]]) -> int | None:
@@ -56,7 +57,7 @@ def rung(differences: Sequence[Mapping[str, Any]]) -> int | None:
 def claims(
     methods: Mapping[str, Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], probed: int, retrieved: int
 ) -> list[str]:
-    """Which rung was reached; then, for each of `MEASURES`, what is beaten, what is not, and what is open.
+    """Which rung was reached; then, for each measure over all of them, what is beaten, what not, and what is open.
 
     A win is a paired difference whose 95 % interval lies above 0; one that holds 0 shows nothing, and one without an
     interval (fewer than `FEWEST` places) is not judged.
@@ -69,8 +70,11 @@ def claims(
     """
     targets = len(methods["sarpipe"]["probe"] or ())
     retrieval = f"On the retrieval of the same place at other dates (proxy task, {retrieved} places,"
+    displaced = f"On the retrieval of the same place at other dates in another corner (proxy task, {retrieved} places,"
     tasks = {
         "mean_r2": (f"On the linear probe (proxy task, {probed} places, mean R² over {targets} targets)", probed),
+        "displaced_recall_at_1": (f"{displaced} recall at 1)", retrieved),
+        "displaced_mrr": (f"{displaced} mean reciprocal rank)", retrieved),
         "recall_at_1": (f"{retrieval} recall at 1)", retrieved),
         "mrr": (f"{retrieval} mean reciprocal rank)", retrieved),
     }
@@ -86,13 +90,14 @@ def _rung_sentence(reached: int | None, differences: Sequence[Mapping[str, Any]]
     if reached is None:
         return []
     probe = any(row["measure"] == "mean_r2" for row in differences)
-    on = "the mean R² of the probe and the retrieval" if probe else "the retrieval alone (there is no probe)"
+    retrieval = "the retrieval of places in another corner"
+    on = f"the mean R² of the probe and {retrieval}" if probe else f"{retrieval} alone (there is no probe)"
     sentence = f"The embedding stands on rung {reached} of {len(LADDER)}"
     beaten = [name for names in LADDER[:reached] for name in names]
     if beaten:
         sentence += f": on {on} it beats {_listed(beaten)}"
     if reached < len(LADDER):
-        sentence += f"; for the next it must beat {_listed(LADDER[reached])} on {on}"
+        sentence += f"; for the next it must beat {_listed(LADDER[reached])}{'' if beaten else f' on {on}'}"
     return [f"{sentence}."]
 
 
@@ -131,5 +136,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _value(method: Mapping[str, Any], measure: str) -> float:
-    figure = method["mean_r2"] if measure == "mean_r2" else method["retrieval"][measure]
-    return float(figure["value"])
+    if measure == "mean_r2":
+        return float(method["mean_r2"]["value"])
+    retrieval = "displaced_retrieval" if measure.startswith("displaced_") else "retrieval"
+    return float(method[retrieval][measure.removeprefix("displaced_")]["value"])

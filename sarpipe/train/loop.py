@@ -28,6 +28,7 @@ from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Batch, Contrast, Outcome, SimClr
 from sarpipe.storage import code_version, digest_json
 from sarpipe.train import CODE, checkpoint
+from sarpipe.train.collapse import stop_if_collapsed, stop_if_views_leak
 from sarpipe.train.monitor import MAX_PLACES, MONITORS, monitors
 from sarpipe.train.places import Places
 from sarpipe.train.plan import Plan
@@ -81,7 +82,7 @@ def train(
             when to save, never what is computed.
 
     Raises:
-        TrainingError: There is nothing to learn from, or the loss is not finite.
+        TrainingError: There is nothing to learn from, the loss is not finite, or the run has collapsed.
         StorageError: A checkpoint cannot be written.
         UsageError: There is no such device.
     """
@@ -166,6 +167,8 @@ def _epoch(
         positions = order[(number - 1) * plan.batch_size : number * plan.batch_size]
         outcome = _step(state, places.batch(positions), plan, settings, epoch)
         pending.append(outcome.loss.detach())
+        if state.step == 1:
+            stop_if_views_leak(*outcome.projections)
         if len(embeddings) * plan.batch_size < MAX_PLACES:
             embeddings.append(outcome.embeddings)
         last = number == plan.steps_per_epoch
@@ -173,7 +176,9 @@ def _epoch(
             _collect(state, pending, plan)
             pending.clear()
         if last:
-            state.monitors.append(monitors(torch.cat(embeddings)[:MAX_PLACES], *outcome.projections))
+            seen = torch.cat(embeddings)[:MAX_PLACES]
+            state.monitors.append(monitors(seen, *outcome.projections))
+            stop_if_collapsed(state.monitors, len(seen), plan, settings)
         if progress is not None and not pending:
             progress(state.step, plan.steps, state.losses[-1])
 

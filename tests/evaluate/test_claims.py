@@ -19,11 +19,11 @@ def _differences(**changed: tuple[float, float] | None) -> list[dict[str, object
     ("changed", "reached"),
     [
         ({}, 4),
-        ({"random_convolutions_mrr": (-0.1, 0.2)}, 3),
+        ({"random_convolutions_displaced_mrr": (-0.1, 0.2)}, 3),
         ({"random_weights_mean_r2": (-0.2, -0.1)}, 2),
-        ({"pca_recall_at_1": (0.0, 0.1)}, 1),
-        ({"mean_pool_mean_r2": (-0.1, 0.1), "random_convolutions_mrr": (-0.1, 0.2)}, 0),
-        ({"random_vectors_mrr": None}, None),
+        ({"pca_displaced_recall_at_1": (0.0, 0.1)}, 1),
+        ({"mean_pool_mean_r2": (-0.1, 0.1), "random_convolutions_displaced_mrr": (-0.1, 0.2)}, 0),
+        ({"random_vectors_displaced_mrr": None}, None),
     ],
 )
 def test_a_rung_is_reached_when_all_below_it_is_beaten_on_everything(changed: dict, reached: int | None) -> None:
@@ -39,4 +39,9 @@ def test_without_a_probe_the_ladder_stands_on_the_retrieval_and_without_baseline
 
 def test_single_targets_decide_nothing() -> None:
     lost = [{"measure": "r2:x", "baseline": "pca", "interval": [-1, -0.5]}]
+    assert rung(_differences() + lost) == 4
+
+
+def test_the_retrieval_on_one_grid_of_pixels_is_told_and_decides_nothing() -> None:
+    lost = [{"measure": measure, "baseline": "pca", "interval": [-1, -0.5]} for measure in ("recall_at_1", "mrr")]
     assert rung(_differences() + lost) == 4

@@ -14,7 +14,7 @@ from sarpipe.evaluate.encoded import Encode
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import channel_statistics
 
-PATCHES = 1024
+PATCHES = 512
 PATCH_SIZE = 3
 STRIDE = 2
 BIAS = 1.0
