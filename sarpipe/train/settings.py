@@ -85,7 +85,7 @@ class TrainSettings(BaseModel):
     )
     readout: Literal["tokens", "tokens_and_stages"] = Field(
         "tokens_and_stages",
-        description="What the embedding is read from: the mean token, or also mean and deviation of all earlier stages",
+        description="What the embedding is: a linear layer of the mean token, or that token beside moments of 3 stages",
     )
     positions: bool = Field(True, description="Whether the transformer's tokens know where they are")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")
