@@ -118,16 +118,31 @@ def _sentences(
     }
     found = []
     for opening, holds in verdicts.items():
-        compared = [_compared(row, methods) for row in rows if holds(row["interval"])]
-        if compared:
-            found.append(f"{opening} {'; '.join(compared)}.{anecdote}")
+        chosen = [row for row in rows if holds(row["interval"])]
+        if chosen:
+            said = _beaten(chosen, methods) if opening.endswith("beats") else _compared(chosen, methods)
+            found.append(f"{opening} {said}.{anecdote}")
     return found
 
 
-def _compared(row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> str:
-    theirs = _value(methods[row["baseline"]], row["measure"])
+def _beaten(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """Who is, and by how much the closest of them."""
+    names = ", ".join(_named(row, methods) for row in rows)
+    closest = min(rows, key=lambda row: float(row["difference"]))
+    return f"{names}, by {_size(closest)}{' or more' if len(rows) > 1 else ''}"
+
+
+def _compared(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Mapping[str, Any]]) -> str:
+    return "; ".join(f"{_named(row, methods)}: {_size(row)}" for row in rows)
+
+
+def _named(row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> str:
+    return f"{LABELS[row['baseline']]} ({_value(methods[row['baseline']], row['measure']):.3f})"
+
+
+def _size(row: Mapping[str, Any]) -> str:
     bounds = "" if row["interval"] is None else " [{:z.3f}, {:z.3f}]".format(*row["interval"])
-    return f"{LABELS[row['baseline']]} ({theirs:.3f}): {row['difference']:+z.3f}{bounds}"
+    return f"{row['difference']:z.3f}{bounds}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -37,10 +37,8 @@ _RECALL = ("displaced_retrieval", "recall_at_1")
 _MEASURES = {
     "mean R²": _MEAN_R2,
     "recall@1, corner": _RECALL,
-    "recall@10, corner": ("displaced_retrieval", "recall_at_10"),
     "MRR, corner": ("displaced_retrieval", "mrr"),
     "recall@1": ("retrieval", "recall_at_1"),
-    "recall@10": ("retrieval", "recall_at_10"),
     "MRR": ("retrieval", "mrr"),
 }
 """Name of each measure in the page, and where it stands among the figures of a method."""
@@ -169,19 +167,19 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Html]:
         return []
     overall = [one for one in differences if not str(one["measure"]).startswith(_TARGET)]
     single = [one for one in differences if one not in overall]
-    found = (
-        [_differences_table("Paired differences: a win is one whose interval is above 0", overall)] if overall else []
-    )
-    if single:
-        name = f"Paired differences of single targets ({len(single)})"
-        found.append(Html(f"<details><summary>{text(name)}</summary>{_differences_table(name, single)}</details>"))
+    found = []
     if overall:
         said = (
-            "Differences over all targets and queries: up is a win, down a loss, "
+            "Paired differences over all targets and queries: up is a win, an interval above 0; down a loss; "
             "a circle shows no difference, a cross is not decided."
         )
         found.append(captioned(_differences_chart(overall), text(said)))
-    return found
+    tables = {"Paired differences in numbers": overall, "Paired differences of single targets": single}
+    return found + [_folded(name, rows) for name, rows in tables.items() if rows]
+
+
+def _folded(name: str, differences: Sequence[Mapping[str, Any]]) -> Html:
+    return Html(f"<details><summary>{text(name)}</summary>{_differences_table(name, differences)}</details>")
 
 
 def _differences_table(caption: str, differences: Sequence[Mapping[str, Any]]) -> Html:
