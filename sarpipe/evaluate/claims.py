@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 ANECDOTE = 100
@@ -108,7 +108,7 @@ def _sentences(
     measure = rows[0]["measure"]
     anecdote = " So few places are an anecdote." if FEWEST <= places < ANECDOTE else ""
     ours = f"the embedding ({_value(methods['sarpipe'], measure):.3f})"
-    verdicts = {
+    verdicts: dict[str, Callable[[Any], bool]] = {
         f"{task} {ours} beats": lambda interval: interval is not None and interval[0] > 0,
         f"{task} {ours} does not beat": lambda interval: interval is not None and interval[1] < 0,
         f"{task} no difference is shown between {ours} and": lambda interval: (
