@@ -117,7 +117,11 @@ def _beside(figures: Figures, path: Sequence[str], digits: int) -> Html:
     others = {name: _value(figures, name, path) for name in figures.get("methods") or {} if name != OWN}
     known = {name: value for name, value in others.items() if is_measured(value)}
     best = max((name for name in known if name != _UNTRAINED), key=lambda name: known[name], default=None)
-    words = [f"{number(known[name], digits)} {_name(name)}" for name in (_UNTRAINED, best) if name in known]
+    words = [
+        f"{number(known[name], digits)} {_name(name)}"
+        for name in (_UNTRAINED, best)
+        if name is not None and name in known
+    ]
     return Html("beside " + ", ".join(words) if words else "no baseline was measured")
 
 

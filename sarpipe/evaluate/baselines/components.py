@@ -34,9 +34,9 @@ class Components:
         gram = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64)
         eigenvalues, axes = np.linalg.eigh(gram)
         kept = np.flatnonzero(eigenvalues > _NOISE * eigenvalues[-1:])[-most:]
-        axes = axes[:, kept] / np.sqrt(eigenvalues[kept]) if wide else axes[:, kept]
+        unit = axes[:, kept] / np.sqrt(eigenvalues[kept]) if wide else axes[:, kept]
         turn = ortho_group.rvs(len(kept), random_state=seed) if len(kept) > 1 else np.eye(len(kept))
-        turned = (axes @ turn).astype(np.float32)
+        turned: NDArray[np.float32] = (unit @ turn).astype(np.float32)
         return cls(mean, centred.T @ turned if wide else turned)
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -46,17 +46,19 @@ def random_convolutions(cubes: NDArray[np.float32], *, seed: int, device: str = 
 
     def features(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            parts = [
-                _responses(_scaled(part, mean, std).to(where), filters) for part in torch.tensor(images).split(_BATCH)
-            ]
-            return torch.cat(parts).cpu().numpy()
+            scaled = (_scaled(torch.tensor(images[i : i + _BATCH]), mean, std) for i in range(0, len(images), _BATCH))
+            found: NDArray[np.float32] = (
+                torch.cat([_responses(part.to(where), filters) for part in scaled]).cpu().numpy()
+            )
+        return found
 
     components = Components.of(features(cubes), EMBED_DIM, seed)
     return lambda images: components(features(images))
 
 
 def _scaled(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return ((images - mean) / std).nan_to_num(nan=0.0)
+    scaled: Tensor = ((images - mean) / std).nan_to_num(nan=0.0)
+    return scaled
 
 
 def _filters(cubes: NDArray[np.float32], mean: Tensor, std: Tensor, rng: np.random.Generator) -> Tensor:
