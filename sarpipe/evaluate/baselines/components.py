@@ -36,10 +36,9 @@ class Components:
         kept = np.flatnonzero(eigenvalues > _NOISE * eigenvalues[-1:])[-most:]
         unit = axes[:, kept] / np.sqrt(eigenvalues[kept]) if wide else axes[:, kept]
         turn = ortho_group.rvs(len(kept), random_state=seed) if len(kept) > 1 else np.eye(len(kept))
-        turned: NDArray[np.float32] = (unit @ turn).astype(np.float32)
+        turned = np.asarray(unit @ turn, np.float32)
         return cls(mean, centred.T @ turned if wide else turned)
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``[N, D]`` to ``[N, K]``."""
-        found: NDArray[np.float32] = (vectors - self.mean) @ self.basis
-        return found
+        return np.asarray((vectors - self.mean) @ self.basis, np.float32)

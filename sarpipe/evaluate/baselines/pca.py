@@ -27,7 +27,8 @@ def pca(cubes: NDArray[np.float32], *, seed: int) -> Encode:
     mean, std = (values.astype(np.float32)[:, None, None] for values in channel_statistics(cubes))
 
     def flat(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.nan_to_num((images - mean) / std).reshape(len(images), -1)
+        scaled: NDArray[np.float32] = np.nan_to_num((images - mean) / std)
+        return scaled.reshape(len(images), -1)
 
     components = Components.of(flat(cubes), EMBED_DIM, seed)
     return lambda images: components(flat(images))

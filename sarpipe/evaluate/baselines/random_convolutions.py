@@ -72,8 +72,8 @@ def _filters(cubes: NDArray[np.float32], mean: Tensor, std: Tensor, rng: np.rand
     centred = patches - patches.mean(0)
     eigenvalues, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
     whitening = axes @ torch.diag((eigenvalues.clamp_min(0) + _ZCA_BIAS).rsqrt()) @ axes.T
-    filters = centred[:PATCHES] @ whitening
-    return filters.float().view(PATCHES, cubes.shape[1], PATCH_SIZE, PATCH_SIZE)
+    filters: Tensor = (centred[:PATCHES] @ whitening).float()
+    return filters.view(PATCHES, cubes.shape[1], PATCH_SIZE, PATCH_SIZE)
 
 
 def _responses(images: Tensor, filters: Tensor) -> Tensor:
