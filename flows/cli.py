@@ -61,7 +61,7 @@ _STAGES = {
     ),
     "evaluate": (
         "embeddings, baselines and truth to figures",
-        "Measure the embeddings beside a random-weights encoder and band statistics.",
+        "Measure the embeddings beside an untrained encoder and what needs no encoder.",
         ["sarpipe evaluate", "sarpipe evaluate --force"],
     ),
     "report": ("everything to one page", "Write the report, one self-contained HTML page.", ["sarpipe report"]),

@@ -26,7 +26,7 @@ def evaluate(
     cubes: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Measure the embeddings beside an untrained encoder and band statistics.
+    """Measure the embeddings beside an untrained encoder and what needs no encoder.
 
     Args:
         data: All output goes below this folder or URL.
@@ -52,6 +52,8 @@ def _table(evaluation: Path) -> None:
         {
             "method": name,
             "mean R2": _value(method["mean_r2"]),
+            "recall@1, corner": _value((method["displaced_retrieval"] or {}).get("recall_at_1")),
+            "MRR, corner": _value((method["displaced_retrieval"] or {}).get("mrr")),
             "recall@1": _value((method["retrieval"] or {}).get("recall_at_1")),
             "MRR": _value((method["retrieval"] or {}).get("mrr")),
             "RankMe": method["rankme"],

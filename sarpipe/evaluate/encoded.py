@@ -12,6 +12,7 @@ from sarpipe.channels import FEATURES
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
 from sarpipe.evaluate.retrieval import GALLERY_DATES, QUERY_DATES
+from sarpipe.evaluate.window import corner
 from sarpipe.preprocess.temporal import statistics
 
 Encode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -20,8 +21,10 @@ Encode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 _MEANS = slice(0, len(FEATURES))
 """Channels that a single date gives."""
 
+_VIEWS = ("whole", "query", "gallery", "query_corner", "gallery_corner")
+
 _BATCH = 256
-"""Places of which the cubes of both halves of the dates are in memory at a time: 100 MB."""
+"""Places of which the cubes of both halves of the dates and their windows are in memory at a time: 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class Encoded:
 
     Attributes:
         places: Rows of the `CubeSet` that have data.
-        paired: Those of them that have data in either half of the dates too.
+        paired: Those of them that have data in either half of the dates too, and in a corner of it.
         whole: For each method the vectors of ``places``, ``[len(places), D]``.
         query, gallery: For each method the vectors of ``paired``, from dates 0 and 2, and from dates 1 and 3.
+        query_corner, gallery_corner: The same of opposite corners, see `sarpipe.evaluate.window.corner`.
     """
 
     places: NDArray[np.intp]
@@ -42,6 +46,8 @@ class Encoded:
     whole: Mapping[str, NDArray[np.float32]]
     query: Mapping[str, NDArray[np.float32]]
     gallery: Mapping[str, NDArray[np.float32]]
+    query_corner: Mapping[str, NDArray[np.float32]]
+    gallery_corner: Mapping[str, NDArray[np.float32]]
 
 
 def encode_all(
@@ -65,20 +71,19 @@ def encode_all(
     """
     n = len(cubes.ids)
     places, paired = [], []
-    parts: dict[str, dict[str, list[NDArray[np.float32]]]] = {
-        view: {name: [] for name in methods} for view in ("whole", "query", "gallery")
-    }
+    parts: dict[str, dict[str, list[NDArray[np.float32]]]] = {view: {name: [] for name in methods} for view in _VIEWS}
     for start in range(0, n, _BATCH):
         rows = np.arange(start, min(start + _BATCH, n))
         progress(f"encoding places {start + 1} to {rows[-1] + 1} of {n}")
         images, frames = cubes.cubes[rows], cubes.frames[rows]
         query, gallery = (statistics(frames[:, list(dates)]) for dates in (QUERY_DATES, GALLERY_DATES))
-        there = _has_data(images)
-        both = there & _has_data(query) & _has_data(gallery)
+        there = with_data(images)
+        pairs = (query, gallery, corner(query, last=False), corner(gallery, last=True))
+        both = np.logical_and.reduce([there, *map(with_data, pairs)])
         places.append(rows[there])
         paired.append(rows[both])
-        views = {"whole": (images, there), "query": (query, both), "gallery": (gallery, both)}
-        for view, (batch, kept) in views.items():
+        views = ((images, there), *((pair, both) for pair in pairs))
+        for view, (batch, kept) in zip(_VIEWS, views, strict=True):
             if kept.any():
                 ids = [cubes.ids[i] for i in rows[kept]]
                 for name, encode in methods.items():
@@ -90,10 +95,11 @@ def encode_all(
             by_name[name] = (
                 np.where(np.isnan(by_name[name]), mean, by_name[name]) if len(by_name[name]) else by_name[name]
             )
-    return Encoded(_rows(places), _rows(paired), vectors["whole"], vectors["query"], vectors["gallery"])
+    return Encoded(_rows(places), _rows(paired), **vectors)
 
 
-def _has_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+def with_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Whether every mean over the dates is known somewhere: cubes ``[n, 12, 64, 64]`` to ``[n]``."""
     there: NDArray[np.bool_] = np.isfinite(images[:, _MEANS]).any(axis=(2, 3)).all(axis=1)
     return there
 

@@ -65,6 +65,7 @@ def notes(
             f"fewer than {FEWEST_CLUSTERS} clusters of neighbouring places: the resamples draw single places, and the "
             "intervals are too narrow"
         )
+    lines.append(f"{LABELS['position']}: not in the retrieval, of which it is the answer")
     widths = ", ".join(f"{LABELS[name]} {method['dimensions']}" for name, method in found.items())
     return [
         *lines,

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, EMBED_DIM
 from sarpipe.cubes import Rows, blocks
-from sarpipe.model.stage import Stage, with_mean
+from sarpipe.model.stage import Stage
 
 WIDTHS = (64, 128, 256, 512)
 TOKEN_DIM = 128
 LAYERS = 2
 HEADS = 8
 FEEDFORWARD = 256
+READ_STAGES = 3
+"""Stages beside the mean token in the wide readout: with both moments of theirs it has `EMBED_DIM` numbers."""
 CLIP_SIGMA = 5.0
 
 
@@ -30,21 +32,21 @@ class EncoderConfig(BaseModel):
 
     readout: Literal["tokens", "tokens_and_stages"] = Field(
         "tokens_and_stages",
-        description="What the last layer sees: the mean token, or also the means of all earlier stages",
+        description="What the embedding is: a linear layer of the mean token, or that token beside moments of 3 stages",
     )
     positions: bool = Field(True, description="Whether tokens know where they are (fixed 2-D sine and cosine)")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")
 
 
 class Encoder(nn.Module):
-    """Four strided convolutions, a transformer over their 4 x 4 tokens, and a linear layer to 1024.
+    """Four strided convolutions, a transformer over their 4 x 4 tokens, and a readout of 1024 numbers.
 
     64 px are 16 tokens. The original reads out the mean token alone: 128 numbers through a linear layer, so its
-    1024-D embedding spans 128 dimensions at most. With the readout ``tokens_and_stages`` that layer also sees the
-    mean and the deviation of the twelve channels and the mean of what each convolution gives: 1112 numbers, each
-    brought to one scale by a BatchNorm, so all 1024 dimensions are open. Level and texture, which say much about
+    1024-D embedding spans 128 dimensions at most. With the readout ``tokens_and_stages`` the embedding is the mean
+    token beside the mean and the deviation over the place of every channel of the first three convolutions: 128 + 2 *
+    (64 + 128 + 256) = 1024 numbers, each brought to one scale by a BatchNorm. Level and texture, which say much about
     a radar image, then need not pass through 128 numbers, and are there before anything has been learnt, as random
-    convolutional features are. All are means over the place: it costs next to no time.
+    convolutional features are; what no layer mixes, a linear probe finds unmixed.
 
     Args:
         config: What may differ.
@@ -68,9 +70,7 @@ class Encoder(nn.Module):
         layer = nn.TransformerEncoderLayer(TOKEN_DIM, HEADS, FEEDFORWARD, config.dropout, batch_first=True)
         self.transformer = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
         wide = config.readout == "tokens_and_stages"
-        size = 2 * len(CHANNELS) + sum(WIDTHS) + TOKEN_DIM if wide else TOKEN_DIM
-        self.level = nn.BatchNorm1d(size) if wide else nn.Identity()
-        self.readout = nn.Linear(size, EMBED_DIM)
+        self.readout = nn.BatchNorm1d(EMBED_DIM) if wide else nn.Linear(TOKEN_DIM, EMBED_DIM)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in no stub
 
     @property
@@ -87,19 +87,18 @@ class Encoder(nn.Module):
         Returns:
             ``[B, 1024]``.
         """
-        features = self.standardise(cubes)
         wide = self.settings.readout == "tokens_and_stages"
-        pooled = [*_mean_and_deviation(features)] if wide else []
-        for stage in self.conv:
+        features = self.standardise(cubes)
+        pooled: list[Tensor] = []
+        for number, stage in enumerate(self.conv):
             features = stage(features)
-            if wide:
-                features, mean = with_mean(features)
-                pooled.append(mean)
+            if wide and number < READ_STAGES:
+                pooled += _mean_and_deviation(features)
         tokens = self.project(features.flatten(2).transpose(1, 2))
         if self.settings.positions:
             tokens = tokens + self.positions
         pooled.append(self.transformer(tokens).mean(1))
-        embedding: Tensor = self.readout(self.level(torch.cat(pooled, dim=1) if wide else pooled[-1]))
+        embedding: Tensor = self.readout(torch.cat(pooled, dim=1))
         return embedding
 
     def standardise(self, cubes: Tensor) -> Tensor:
@@ -137,7 +136,9 @@ def channel_statistics(cubes: Rows) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def _mean_and_deviation(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each channel over the pixels: as `torch.std_mean`, which takes ten times as long on a CPU."""
+    """Of each channel over the pixels: as `torch.std_mean`, which takes ten times as long on a CPU and has an infinite
+    slope at 0, where a dead channel is.
+    """
     mean = features.mean((2, 3))
     squared = torch.linalg.vector_norm(features - mean[:, :, None, None], dim=(2, 3))
     return mean, squared / math.sqrt(features.shape[2] * features.shape[3] - 1)

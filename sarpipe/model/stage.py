@@ -67,25 +67,3 @@ def _patches(features: Tensor) -> Tensor:
         (place, _STRIDE * row, _STRIDE * column, row, column, channel),
     )
     return windows.reshape(-1, _KERNEL * _KERNEL * channels)
-
-
-def with_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Features ``[B, C, H, W]`` as they are, and their mean over the pixels ``[B, C]``.
-
-    Autograd by itself would write the gradient of the mean out at full size before adding it.
-    """
-    both: tuple[Tensor, Tensor] = _WithMean.apply(features)  # type: ignore[no-untyped-call]
-    return both
-
-
-class _WithMean(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.pixels = features.shape[2] * features.shape[3]
-        return features, features.mean((2, 3))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        of_features, of_mean = gradients
-        total: Tensor = of_features + (of_mean / ctx.pixels)[:, :, None, None]
-        return total

@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from sarpipe.model.encoder import Encoder
 from sarpipe.model.head import ProjectionHead
-from sarpipe.ssl.losses import dcl, nt_xent
+from sarpipe.ssl.losses import barlow_twins, dcl, nt_xent, vicreg
 from sarpipe.ssl.neighbours import apart
 from sarpipe.ssl.processes import gathered
 from sarpipe.ssl.view_settings import ViewSettings
 from sarpipe.ssl.views import two_views
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {"dcl": dcl, "nt_xent": nt_xent}
+CONTRASTIVE: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {"dcl": dcl, "nt_xent": nt_xent}
+"""Losses with negatives: they have a temperature, and neighbours are left out of them."""
+DECORRELATING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"vicreg": vicreg, "barlow_twins": barlow_twins}
+"""Losses without."""
 
 
 class Batch(NamedTuple):
@@ -58,7 +61,7 @@ class Contrast:
     """What SimCLR is set to: see `sarpipe.train.settings.TrainSettings`, where the fields are described."""
 
     views: ViewSettings
-    loss: Literal["dcl", "nt_xent"]
+    loss: Literal["dcl", "nt_xent", "vicreg", "barlow_twins"]
     temperature: float
     neighbour_km: float
     seed: int
@@ -96,9 +99,15 @@ class SimClr(nn.Module):
         with torch.autocast(batch.cubes.device.type, torch.bfloat16, enabled=self.contrast.bf16):
             embeddings = self.encoder(torch.cat(views))
             z1, z2 = (gathered(z) for z in self.head(embeddings).float().chunk(2))
-        mask = None
-        if self.contrast.neighbour_km:
-            mask = apart(gathered(batch.latitude), gathered(batch.longitude), self.contrast.neighbour_km)
-        loss = LOSSES[self.contrast.loss](z1, z2, self.contrast.temperature, mask)
+        loss = self._loss(z1, z2, batch)
         first = gathered(embeddings[: len(batch.keys)].detach().float())
         return Outcome(loss, first, (z1.detach(), z2.detach()))
+
+    def _loss(self, z1: Tensor, z2: Tensor, batch: Batch) -> Tensor:
+        contrast = self.contrast
+        if contrast.loss in DECORRELATING:
+            return DECORRELATING[contrast.loss](z1, z2)
+        mask = None
+        if contrast.neighbour_km:
+            mask = apart(gathered(batch.latitude), gathered(batch.longitude), contrast.neighbour_km)
+        return CONTRASTIVE[contrast.loss](z1, z2, contrast.temperature, mask)

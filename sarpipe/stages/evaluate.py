@@ -88,6 +88,7 @@ def _evaluate(
         partial(embed, trained, device=settings.device),
         partial(embed, untrained, device=settings.device),
         seed=SEED,
+        device=settings.device,
         progress=on_measure,
     )
     text = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False)

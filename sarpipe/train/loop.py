@@ -30,6 +30,7 @@ from sarpipe.ssl.neighbours import distances_km
 from sarpipe.ssl.simclr import Contrast, SimClr
 from sarpipe.storage import code_version, digest_json
 from sarpipe.train import CODE, checkpoint
+from sarpipe.train.collapse import stop_if_collapsed, stop_if_views_leak
 from sarpipe.train.deterministic import deterministic
 from sarpipe.train.interruption import Interruption
 from sarpipe.train.monitor import MONITORS, monitors
@@ -123,7 +124,8 @@ def train(
             save, never what is computed.
 
     Raises:
-        TrainingError: There is nothing to learn from, the loss is not finite, or memory does not suffice.
+        TrainingError: There is nothing to learn from, the loss is not finite, the run has collapsed, or memory does not
+            suffice.
         StorageError: A checkpoint cannot be written.
         UsageError: There is no such device, or the processes cannot share a batch evenly.
     """
@@ -231,6 +233,8 @@ def _steps(run: _Run, progress: Progress | None) -> None:
             epoch, number = divmod(state.step, plan.steps_per_epoch)
             outcome = take_step(batch, epoch)
             pending.append(outcome.loss.detach())
+            if state.step == 1:
+                stop_if_views_leak(*outcome.projections)
             state.keep(outcome.embeddings, number * plan.batch_size)
             last = number + 1 == plan.steps_per_epoch
             if not last and len(pending) < often and (several or interruption.signal is None):
@@ -240,6 +244,7 @@ def _steps(run: _Run, progress: Progress | None) -> None:
             if last:
                 seen = state.seen[: plan.steps_per_epoch * plan.batch_size]
                 state.monitors.append(monitors(seen, *outcome.projections))
+                stop_if_collapsed(state.monitors, len(seen), plan, run.settings)
             stop = processes.largest(int(interruption.signal or 0), run.places.device)
             if stop or time.monotonic() - saved_at >= run.checkpoint_seconds:
                 run.save()

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 MAX_PLACES = 512
-MONITORS = ("rankme", "alignment", "uniformity")
+MONITORS = ("rankme", "alignment", "uniformity", "pair_accuracy")
 
 
 def monitors(embeddings: Tensor, z1: Tensor, z2: Tensor) -> list[float]:
@@ -22,12 +22,19 @@ def monitors(embeddings: Tensor, z1: Tensor, z2: Tensor) -> list[float]:
         RankMe of the embeddings, 1 to M: the exponential of the entropy of their singular values (Garrido et al.,
         arXiv 2210.02885); compare it within a run only. Alignment: mean squared distance of partners on the unit
         sphere, 0 to 4. Uniformity: logarithm of the mean Gaussian potential, lower is more even (Wang and Isola,
-        arXiv 2005.10242).
+        arXiv 2005.10242). `pair_accuracy`.
     """
     first, second = functional.normalize(z1, dim=1), functional.normalize(z2, dim=1)
     alignment = (first - second).square().sum(1).mean()
     uniformity = torch.pdist(first).square().mul(-2).exp().mean().log()
-    return torch.stack([_rankme(embeddings), alignment, uniformity]).tolist()
+    return torch.stack([_rankme(embeddings), alignment, uniformity, pair_accuracy(first, second)]).tolist()
+
+
+def pair_accuracy(z1: Tensor, z2: Tensor) -> Tensor:
+    """The share of first views whose partner is nearer than any other second view, by cosine: ``float32 []``."""
+    similarity = functional.normalize(z1, dim=1) @ functional.normalize(z2, dim=1).T
+    # The partner itself is among those that are as near.
+    return ((similarity >= similarity.diagonal()[:, None]).sum(1) == 1).float().mean()
 
 
 def _rankme(embeddings: Tensor) -> Tensor:

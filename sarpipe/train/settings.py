@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sarpipe.ssl.view_settings import ViewSettings
 
@@ -38,6 +38,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """How each preset differs from the defaults below, which are those of ``sar``."""
 
+WITHOUT_NEGATIVES = ("vicreg", "barlow_twins")
+"""Losses to which a temperature and a distance between negatives do not apply: given all the same, they are refused."""
+
 
 class TrainSettings(BaseModel):
     """Settings of a training run. Fields that are not given are those of the preset.
@@ -65,16 +68,24 @@ class TrainSettings(BaseModel):
     ema: float = Field(
         0.996, ge=0, lt=1, description="Decay of the running mean of the weights, which is what is kept; 0: off"
     )
-    loss: Literal["dcl", "nt_xent"] = Field("dcl", description="Decoupled contrastive loss, or SimCLR's own")
+    loss: Literal["dcl", "nt_xent", "vicreg", "barlow_twins"] = Field(
+        "dcl", description="Decoupled contrastive loss, SimCLR's own, or one that knows no negatives"
+    )
     temperature: float | None = Field(
-        None, ge=0.01, le=10, description="Of the loss; none: 0.1 for batches of 256 and more, else 0.2"
+        None,
+        ge=0.01,
+        le=10,
+        description="Of dcl and nt_xent alone; none: 0.1 for batches of 256 and more, else 0.2",
     )
     neighbour_km: float = Field(
-        5.0, ge=0, le=20_000, description="Places closer than this are no negatives of each other, km; 0: all are"
+        5.0,
+        ge=0,
+        le=20_000,
+        description="Places closer than this are no negatives of each other, km; 0: all are, or the loss knows none",
     )
     readout: Literal["tokens", "tokens_and_stages"] = Field(
         "tokens_and_stages",
-        description="What the embedding is read from: the mean token, or also the means of all earlier stages",
+        description="What the embedding is: a linear layer of the mean token, or that token beside moments of 3 stages",
     )
     positions: bool = Field(True, description="Whether the transformer's tokens know where they are")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout within the transformer")
@@ -106,4 +117,13 @@ class TrainSettings(BaseModel):
             views = views.model_dump()
         if not isinstance(views, dict):
             return given
+        if given.get("loss", preset.get("loss")) in WITHOUT_NEGATIVES:
+            preset = {**preset, "temperature": None, "neighbour_km": 0.0}
         return {**preset, **given, "views": {**preset.get("views", {}), **views}}
+
+    @field_validator("temperature", "neighbour_km")
+    @classmethod
+    def _applies(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value and info.data.get("loss") in WITHOUT_NEGATIVES:
+            raise ValueError(f"the loss {info.data['loss']} has no negatives: leave {info.field_name} out")
+        return value

@@ -48,6 +48,7 @@ def make_cubes() -> Callable[..., CubeSet]:
         frames[:, :, 0] += np.repeat(latents, 64 // LATENTS, axis=1)[:, None, :, None].astype(np.float16)
         ids = tuple(f"place-{i}" for i in range(n))
         index = pd.DataFrame({"id": list(ids), "latitude": np.linspace(-60, 60, n), "longitude": np.zeros(n)})
+        index["dates"] = [list(pd.date_range("2020-01-15", periods=4, freq="91D"))] * n
         table = pd.DataFrame(
             {
                 "id": list(ids),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
 from sarpipe.evaluate import Encode, evaluate
-from sarpipe.evaluate.band_statistics import band_statistics
+from sarpipe.evaluate.baselines.band_statistics import band_statistics
 from sarpipe.evaluate.encoded import encode_all
 from sarpipe.preprocess.place import make_cube
 from sarpipe.preprocess.recipe import SarRecipe
@@ -33,27 +34,73 @@ def test_a_perfect_encoder_wins_everything_and_is_said_to(
     assert ours["probe"]["slope"]["r2"] > 0.95
     assert noise["mean_r2"]["value"] < 0.05
     assert ours["rankme"] == pytest.approx(8, abs=0.3)
-    assert [ours["dimensions"], found["methods"]["band_statistics"]["dimensions"]] == [8, 60]
-    assert sum(" beats " in claim for claim in found["claims"]) >= 5
-    assert not any("does not" in claim for claim in found["claims"])
-    assert all("proxy task" in claim for claim in found["claims"])
-    assert "anecdote" not in " ".join(found["claims"])
+    assert {name: method["dimensions"] for name, method in found["methods"].items()} == {
+        "sarpipe": 8,
+        "random_weights": 8,
+        "random_convolutions": 119,
+        "pca": 119,
+        "band_statistics": 60,
+        "mean_pool": 768,
+        "position": 11,
+        "random_vectors": 1024,
+    }
+    ladder, *claims = found["claims"]
+    assert ladder.startswith(f"The embedding stands on rung {found['rung']} of 4")
+    assert sum(" beats the same encoder with random weights" in claim for claim in claims if "corner" not in claim) == 3
+    assert all("proxy task" in claim for claim in claims)
+    assert "anecdote" not in " ".join(claims)
+    assert len(claims) == len(set(claims))
 
 
 def test_a_worse_encoder_is_said_to_be_worse(make_cubes: MakeCubes, perfect: Encode, blind: Encode) -> None:
     found = evaluate(make_cubes(60), blind, perfect)
-    claims = [claim for claim in found["claims"] if "random weights" in claim]
+    claims = [claim for claim in found["claims"][1:] if "random weights" in claim and "corner" not in claim]
     assert len(claims) == 3
-    assert all("does not beat the same encoder with random weights: difference -" in claim for claim in claims)
+    assert all(re.search(r"does not beat the same encoder with random weights \(1?[.0-9]+\): -", c) for c in claims)
     assert all("anecdote" in claim for claim in claims)
+    assert found["rung"] == 0
 
 
 def test_a_baseline_that_is_the_same_shows_no_difference(make_cubes: MakeCubes) -> None:
     found = evaluate(make_cubes(60), band_statistics, band_statistics)
-    measures = ["mean_r2", "r2:slope", "r2:first", "recall_at_1", "mrr"]
-    assert [row["measure"] for row in found["differences"]] == measures * 2
-    assert all(row["difference"] == 0 and row["interval"] == [0, 0] for row in found["differences"])
-    assert all("no difference" in claim for claim in found["claims"])
+    retrieval = ["recall_at_1", "mrr", "displaced_recall_at_1", "displaced_mrr"]
+    measures = ["mean_r2", "r2:slope", "r2:first", *retrieval]
+    same = [row for row in found["differences"] if row["baseline"] in ("random_weights", "band_statistics")]
+    assert [row["measure"] for row in same] == measures * 2
+    assert all(row["difference"] == 0 and row["interval"] == [0, 0] for row in same)
+    open_claims = [claim for claim in found["claims"] if "no difference is shown" in claim]
+    assert len(open_claims) == 5
+    assert all("random weights" in claim and "band statistics" in claim for claim in open_claims)
+
+
+def test_position_is_probed_and_is_no_answer_in_the_retrieval(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode
+) -> None:
+    cubes = make_cubes(60)
+    truth = cubes.truth.assign(north=cubes.index["latitude"])
+    found = evaluate(replace(cubes, truth=truth), perfect, blind)
+    where = found["methods"]["position"]
+    assert where["retrieval"] is None
+    assert where["probe"]["north"]["r2"] > 0.95
+    assert where["probe"]["slope"]["r2"] < 0.1
+    assert {row["measure"] for row in found["differences"] if row["baseline"] == "position"} == {
+        "mean_r2",
+        "r2:slope",
+        "r2:first",
+        "r2:north",
+    }
+    assert any("not in the retrieval, of which it is the answer" in note for note in found["notes"])
+
+
+def test_baselines_may_learn_from_other_places_than_are_measured(
+    make_cubes: MakeCubes, perfect: Encode, blind: Encode
+) -> None:
+    cubes, others = make_cubes(40), make_cubes(12, seed=1).cubes
+    found = evaluate(cubes, perfect, blind, learn_from=others)["methods"]
+    assert [found[name]["dimensions"] for name in ("pca", "random_convolutions")] == [11, 11]
+    unlike = evaluate(cubes, perfect, blind, learn_from=others[::-1] + np.float32(1))["methods"]
+    assert found["pca"] != unlike["pca"]
+    assert found["band_statistics"] == unlike["band_statistics"]
 
 
 def test_columns_that_are_not_probed_and_small_numbers_are_noted(
@@ -71,11 +118,13 @@ def test_few_places_without_truth_give_what_can_be_had(
     found = evaluate(make_cubes(n, truth=False), perfect, blind)
     json.dumps(found, allow_nan=False)
     assert "no truth beside the stores" in " ".join(found["notes"])
-    for method in found["methods"].values():
+    assert ("pca" in found["methods"]) == (n > 0)
+    for name, method in found["methods"].items():
         assert method["probe"] is None
         assert method["mean_r2"] is None
-        assert (method["retrieval"] is None) == (n < 2)
+        assert (method["retrieval"] is None) == (n < 2 or name == "position")
         assert (method["rankme"] is None) == (n < 2)
+    assert found["rung"] is None
     assert len(found["claims"]) == (4 if n >= 2 else 0)
 
 
@@ -90,7 +139,7 @@ def test_pixels_without_data_are_borne_and_places_without_data_are_left_out_and_
     found = evaluate(cubes, perfect, blind)
     json.dumps(found, allow_nan=False)
     assert found["n"] == 49
-    assert {method["retrieval"]["n"] for method in found["methods"].values()} == {48}
+    assert {method["retrieval"]["n"] for name, method in found["methods"].items() if name != "position"} == {48}
     assert "1 places without data are left out" in found["notes"]
     assert any(note.startswith("1 places without a date with data in one half") for note in found["notes"])
     assert found["methods"]["sarpipe"]["retrieval"]["recall_at_1"]["value"] == 1
@@ -112,8 +161,8 @@ def test_places_of_fewer_dates_are_measured_and_found_again_where_a_date_is_on_b
     found = evaluate(cubes, perfect, blind)
     json.dumps(found, allow_nan=False)
     assert found["n"] == 40
-    for method in found["methods"].values():
-        assert (method["retrieval"] or {"n": 0})["n"] == paired
+    for name, method in found["methods"].items():
+        assert (method["retrieval"] or {"n": 0})["n"] == (0 if name == "position" else paired)
         assert method["rankme"] > 1
         assert method["mean_r2"] is not None
     assert found["methods"]["band_statistics"]["dimensions"] == 60
@@ -149,7 +198,7 @@ def test_every_method_is_given_the_same_cubes(make_cubes: MakeCubes, perfect: En
         return encode
 
     evaluate(make_cubes(12), spy("ours"), spy("random"))
-    assert len(seen["ours"]) == len(seen["random"]) == 3
+    assert len(seen["ours"]) == len(seen["random"]) == 5
     for ours, other in zip(seen["ours"], seen["random"], strict=True):
         np.testing.assert_array_equal(ours, other)
 

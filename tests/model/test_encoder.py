@@ -72,6 +72,31 @@ def test_the_wide_readout_opens_more_than_the_128_dimensions_of_the_original():
     assert ranks[0] == 199
 
 
+def test_the_wide_readout_is_the_mean_token_beside_both_moments_of_three_stages(cubes):
+    encoder = encoder_for(cubes)
+    encoder.readout = torch.nn.Identity()
+    features = encoder.standardise(torch.from_numpy(cubes))
+    with torch.inference_mode():
+        found = encoder(torch.from_numpy(cubes))
+        start = 0
+        for stage in encoder.conv[:3]:
+            features = stage(features)
+            for moment in (features.mean((2, 3)), features.std((2, 3))):
+                part = found[:, start : start + moment.shape[1]]
+                torch.testing.assert_close(part, moment, atol=1e-5, rtol=1e-4)
+                start += moment.shape[1]
+        tokens = encoder.project(encoder.conv[3](features).flatten(2).transpose(1, 2)) + encoder.positions
+        torch.testing.assert_close(found[:, start:], encoder.transformer(tokens).mean(1), atol=1e-5, rtol=1e-4)
+
+
+def test_channels_that_are_dead_everywhere_have_finite_gradients(cubes):
+    encoder = encoder_for(cubes).train()
+    with torch.no_grad():
+        encoder.conv[0][1].bias.fill_(-100)
+    encoder(torch.from_numpy(cubes)).square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize("positions", [True, False])
 def test_tokens_know_their_place_only_where_asked(positions):
     config = EncoderConfig(readout="tokens", positions=positions)
@@ -88,7 +113,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(
     first, again, other = (encoder_for(cubes, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["readout.weight"], other["readout.weight"])
+    assert not torch.equal(first["project.weight"], other["project.weight"])
 
 
 def test_the_config_survives_json(cubes):

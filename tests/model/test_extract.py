@@ -62,8 +62,8 @@ def test_random_weights_have_the_architecture_and_standardisation_but_know_their
     assert normed.mean((0, 2, 3)).abs().max() < 1e-2
     assert (normed.std((0, 2, 3)) - 1).abs().max() < 1e-2
     again, other = (random_encoder(trained, cubes, seed=seed, batch_size=21) for seed in (1, 2))
-    assert torch.equal(again.readout.weight, baseline.readout.weight)
-    assert not torch.equal(other.readout.weight, baseline.readout.weight)
+    assert torch.equal(again.project.weight, baseline.project.weight)
+    assert not torch.equal(other.project.weight, baseline.project.weight)
 
 
 def test_random_weights_take_any_number_of_places_but_one(encoder, cubes):

@@ -40,6 +40,7 @@ def method(value: float, dimensions: int) -> dict[str, object]:
         "dimensions": dimensions,
         "rankme": 100 * value,
         "retrieval": {**dict.fromkeys(names, measure), "n": 256},
+        "displaced_retrieval": {**dict.fromkeys(names, measure), "n": 256},
         "probe": {"fraction_water": {"r2": value, "interval": [value - 0.1, value + 0.1]}},
         "mean_r2": measure,
     }
@@ -52,6 +53,7 @@ def figures() -> dict[str, object]:
         "methods": {
             "sarpipe": method(0.512, 1024),
             "random_weights": method(0.313, 1024),
+            "pca": method(0.513, 24),
             "band_statistics": method(0.614, 24),
         },
         "differences": [

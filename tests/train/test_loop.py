@@ -123,6 +123,7 @@ def test_the_result_says_what_was_done(toy_places, tmp_path):
     assert result.monitors["rankme"].between(1, 8).all()
     assert result.monitors["alignment"].between(0, 4).all()
     assert (result.monitors["uniformity"] <= 0).all()
+    assert result.monitors["pair_accuracy"].between(0, 1).all()
     assert not result.encoder.training
     assert not any(parameter.requires_grad for parameter in result.encoder.parameters())
 

@@ -34,6 +34,17 @@ def test_settings_are_the_same_after_json_and_overrides_touch_nothing_else(prese
     assert changed == plain.model_copy(update={"epochs": epochs, "views": changed.views})
 
 
+@pytest.mark.parametrize("preset", ["sar", "original"])
+@pytest.mark.parametrize("loss", ["vicreg", "barlow_twins"])
+def test_what_a_loss_without_negatives_has_no_use_for_is_refused_and_never_ignored(preset, loss):
+    settings = TrainSettings.of_preset(preset, loss=loss)
+    assert (settings.temperature, settings.neighbour_km) == (None, 0)
+    assert TrainSettings.model_validate_json(settings.model_dump_json()) == settings
+    for name, value in (("temperature", 0.2), ("neighbour_km", 5)):
+        with pytest.raises(ValidationError, match=f"{loss} has no negatives: leave {name} out"):
+            TrainSettings.of_preset(preset, loss=loss, **{name: value})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

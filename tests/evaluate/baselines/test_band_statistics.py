@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sarpipe.evaluate.band_statistics import band_statistics
+from sarpipe.evaluate.baselines.band_statistics import band_statistics
 
 
 def test_it_is_what_numpy_gives_over_the_pixels_with_data() -> None:

@@ -1,0 +1,39 @@
+"""What the embedding stands beside: vectors that need no training of an encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sarpipe.evaluate.baselines.band_statistics import band_statistics
+from sarpipe.evaluate.baselines.mean_pool import mean_pool
+from sarpipe.evaluate.baselines.pca import pca
+from sarpipe.evaluate.baselines.position import position
+from sarpipe.evaluate.baselines.random_convolutions import random_convolutions
+from sarpipe.evaluate.baselines.random_vectors import random_vectors
+from sarpipe.evaluate.encoded import Encode
+
+__all__ = ["MAY_NOT_KNOW", "band_statistics", "image_baselines", "position"]
+
+MAY_NOT_KNOW = ("band_statistics", "mean_pool")
+"""Baselines that give NaN for what has no data: see `sarpipe.evaluate.encoded.encode_all`."""
+
+
+def image_baselines(learn_from: NDArray[np.float32], *, seed: int, device: str) -> dict[str, Encode]:
+    """The baselines that are functions of the cube, by name; from the one that is hardest to beat to chance.
+
+    Args:
+        learn_from: Cubes ``[N, 12, 64, 64]`` from which filters and components are learned; where there are none,
+            the baselines that learn are left out.
+        seed: Of what is drawn.
+        device: See `sarpipe.model.device.pick_device`.
+    """
+    learned = {}
+    if len(learn_from):
+        learned["random_convolutions"] = random_convolutions(learn_from, seed=seed, device=device)
+        learned["pca"] = pca(learn_from, seed=seed)
+    return learned | {
+        "band_statistics": band_statistics,
+        "mean_pool": mean_pool,
+        "random_vectors": random_vectors,
+    }
