@@ -151,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_download(commands)
     for stage in _STAGES:
         _add_stage(commands, stage)
+    _add_study(commands)
     return parser
 
 
@@ -229,25 +230,7 @@ def _add_stage(commands: Any, stage: str) -> None:
             help="a folder of stores (.zarr.zip, .zarr, .tar, files of a place each), one store, a glob, a split list, "
             "or a URL of one, as s3://bucket/train/S1GRD",
         )
-    data = os.environ.get("SARPIPE_DATA", "data")
-    command.add_argument(
-        "--data",
-        default=data,
-        metavar="DIR",
-        help="all output goes below it: a folder, or a URL as s3://bucket/output; "
-        f"SARPIPE_DATA sets the default (now: {data})",
-    )
-    command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
-    if stage != "preprocess":
-        command.add_argument("--preset", choices=("sar", "original"), help="how the encoder is trained (default: sar)")
-    command.add_argument("--config", metavar="FILE", help="YAML file of settings, for example 'train: {epochs: 30}'")
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=C",
-        help="one setting, for example train.epochs=30; can be given again",
-    )
+    _add_settings(command, preset=stage != "preprocess")
     if stage in ("preprocess", "run"):
         command.add_argument("--format", choices=("parquet",), help="write the cubes in this format too")
         where = command.add_mutually_exclusive_group()
@@ -264,6 +247,46 @@ def _add_stage(commands: Any, stage: str) -> None:
     )
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
     command.set_defaults(command=_stage, stage=stage, source=None, preset=None, format=None, workers=None, dask=None)
+
+
+def _add_settings(command: argparse.ArgumentParser, *, preset: bool) -> None:
+    data = os.environ.get("SARPIPE_DATA", "data")
+    command.add_argument(
+        "--data",
+        default=data,
+        metavar="DIR",
+        help="all output goes below it: a folder, or a URL as s3://bucket/output; "
+        f"SARPIPE_DATA sets the default (now: {data})",
+    )
+    command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
+    if preset:
+        command.add_argument("--preset", choices=("sar", "original"), help="how the encoder is trained (default: sar)")
+    command.add_argument("--config", metavar="FILE", help="YAML file of settings, for example 'train: {epochs: 30}'")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="one setting, for example train.epochs=30; can be given again",
+    )
+
+
+def _add_study(commands: Any) -> None:
+    command = commands.add_parser(
+        "study",
+        help="what each choice of the training brings",
+        description="Train the default and, one at a time, each choice put back, for several seeds, on the cubes that "
+        "were made last; measure all on the same places. Each training is kept: an interrupted study goes on.",
+        epilog="examples:\n  sarpipe study --dry-run\n  sarpipe study --set train.epochs=30\n"
+        "  sarpipe study --choices speckle readout --seeds 5\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_settings(command, preset=True)
+    command.add_argument("--choices", nargs="+", metavar="NAME", help="only these (default: all)")
+    command.add_argument("--seeds", type=_count(1, 100), default=3, metavar="N", help="trainings of each (default: 3)")
+    command.add_argument("--dry-run", action="store_true", help="say which trainings are there; do nothing")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_study, format=None, workers=None, dask=None)
 
 
 def _count(low: int, high: int) -> Any:
@@ -308,19 +331,14 @@ def _download(options: argparse.Namespace) -> int:
     return run_download(options)
 
 
-def _stage(options: argparse.Namespace) -> int:
-    from sarpipe.settings import parse_overrides, resolve
+def _study(options: argparse.Namespace) -> int:
+    from sarpipe.flows.study import run_study
 
-    settings = resolve(
-        data=options.data,
-        recipe=options.recipe,
-        preset=options.preset,
-        config=options.config,
-        overrides=parse_overrides(options.set),
-        format=options.format,
-        workers=options.workers,
-        dask=options.dask,
-    )
+    return run_study(options, _settings(options))
+
+
+def _stage(options: argparse.Namespace) -> int:
+    settings = _settings(options)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _together(options, settings)
     if options.dry_run:
@@ -332,6 +350,21 @@ def _stage(options: argparse.Namespace) -> int:
     else:
         results, seen_at = _straight(options, settings), ""
     return _finished(options, settings, results, seen_at)
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    from sarpipe.settings import parse_overrides, resolve
+
+    return resolve(
+        data=options.data,
+        recipe=options.recipe,
+        preset=options.preset,
+        config=options.config,
+        overrides=parse_overrides(options.set),
+        format=options.format,
+        workers=options.workers,
+        dask=options.dask,
+    )
 
 
 def _straight(options: argparse.Namespace, settings: Any) -> dict[str, Any]:

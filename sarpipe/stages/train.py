@@ -19,7 +19,7 @@ from sarpipe.train import CODE as TRAINING
 if TYPE_CHECKING:
     from sarpipe.train.loop import TrainResult
 
-CODE = (*TRAINING, "memory.py", "stages/places.py", "stages/train.py")
+CODE = (*TRAINING, "heap.py", "memory.py", "stages/places.py", "stages/train.py")
 
 OnStep = Callable[[int, int, float], None]
 """Called with the step, the number of steps, and the loss."""

@@ -1,0 +1,73 @@
+"""The choices that a study puts back, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sarpipe.errors import UsageError
+from sarpipe.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of the default, and what stands in its place in the study.
+
+    Attributes:
+        name: Of the choice.
+        instead: What the training does instead, in words.
+        overrides: Fields of `TrainSettings` to their values; those of ``views`` below ``views``.
+    """
+
+    name: str
+    instead: str
+    overrides: Mapping[str, Any]
+
+
+CHOICES = (
+    Choice("dates", "both views of all dates", {"views": {"date_subset": 0.0}}),
+    Choice("crop", "crops of 80 to 100 % of the area", {"views": {"crop_min": 0.8}}),
+    Choice("symmetry", "no flips, no turns", {"views": {"symmetry": "none"}}),
+    Choice("blur", "no blur", {"views": {"blur": (0.0, 0.0)}}),
+    Choice("speckle", "no speckle", {"views": {"speckle": 0.0}}),
+    Choice("offset", "no offset of the level", {"views": {"db_offset": 0.0}}),
+    Choice("polarisation", "both polarisations always", {"views": {"polarisation_drop": 0.0}}),
+    Choice("loss", "NT-Xent", {"loss": "nt_xent"}),
+    Choice("temperature", "temperature 0.5", {"temperature": 0.5}),
+    Choice("neighbours", "near places are negatives too", {"neighbour_km": 0.0}),
+    Choice("readout", "the mean token alone", {"readout": "tokens"}),
+    Choice("positions", "tokens do not know where they are", {"positions": False}),
+    Choice("average", "the last weights, no running mean", {"ema": 0.0}),
+    Choice("schedule", "a constant learning rate", {"schedule": "constant"}),
+    Choice("decay", "no weight decay", {"weight_decay": 0.0}),
+)
+"""Where there are rivals to a choice, the one that the papers start from."""
+
+PRESET = Choice("preset", "preset original, for as many epochs", {"preset": "original"})
+"""All of them at once, and the rest of what the program that sarpipe starts from did."""
+
+
+def named(names: Sequence[str] | None) -> tuple[Choice, ...]:
+    """The choices of these names, in the order of the list; None: all.
+
+    Raises:
+        UsageError: There is no such choice.
+    """
+    every = (*CHOICES, PRESET)
+    unknown = sorted(set(names or ()) - {choice.name for choice in every})
+    if unknown:
+        raise UsageError(
+            f"there is no choice {unknown[0]!r}", f"Choices are {', '.join(choice.name for choice in every)}"
+        )
+    return tuple(choice for choice in every if names is None or choice.name in names)
+
+
+def without(choice: Choice, default: TrainSettings) -> TrainSettings:
+    """The settings of a training that makes this one choice otherwise, with the same budget and seed."""
+    if "preset" in choice.overrides:
+        budget = {"epochs": default.epochs, "seed": default.seed, "precision": default.precision}
+        return TrainSettings.of_preset(choice.overrides["preset"], **budget)
+    fields = default.model_dump()
+    views = {**fields["views"], **choice.overrides.get("views", {})}
+    return TrainSettings.model_validate({**fields, **choice.overrides, "views": views})

@@ -1,0 +1,61 @@
+import json
+from typing import Any
+
+import pytest
+
+from sarpipe.stages.chain import find_cubes
+from sarpipe.stages.study import make_study, plan_study
+from sarpipe.study.choices import named
+
+
+class Stopped(Exception):
+    """Somebody has broken the study off."""
+
+
+def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(rerun: Any) -> None:
+    settings = rerun.settings()
+    cube_set = find_cubes(settings, None)
+    choices = named(["speckle", "readout"])
+    said: list[str] = []
+
+    def stop_at_the_fifth(done: int, total: int, note: str) -> None:
+        if done == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        make_study(settings, cube_set, choices, 2, stop_at_the_fifth)
+    # The default's first seed is the model of the run itself.
+    assert [step.state for step in plan_study(settings, cube_set, choices, 2)] == ["done"] * 4 + ["missing"] * 2
+    trained = {path: path.stat().st_mtime_ns for path in (rerun.data / "models").rglob("*.safetensors")}
+
+    folder, study = make_study(settings, cube_set, choices, 2, lambda done, total, note: said.append(note))
+
+    assert all(path.stat().st_mtime_ns == time for path, time in trained.items())
+    assert said[0] == "default, seed 0"
+    assert said[-1] == "done"
+    assert not any(note.startswith("speckle, seed 0: step") for note in said)
+    assert any(note.startswith("readout, seed 1: step") for note in said)
+    assert study["seeds"] == 2
+    assert [row["choice"] for row in study["choices"]] == ["speckle", "readout"]
+    for row in study["choices"]:
+        for name, measure in row["measures"].items():
+            default = study["default"][name]
+            assert measure["default_minus_this"]["value"] == pytest.approx(default["value"] - measure["value"])
+            assert len(measure["seeds"]) == 2
+            assert sum(measure["seeds"]) / 2 == pytest.approx(measure["value"])
+    table = (folder / "study.md").read_text().splitlines()
+    assert len(table) == 5
+    assert table[3].startswith("| speckle | no speckle |")
+    assert json.loads((folder / "study.json").read_text()) == study
+
+
+def test_a_repeated_study_is_the_same_folder(rerun: Any) -> None:
+    settings = rerun.settings()
+    cube_set = find_cubes(settings, None)
+    folders = {make_study(settings, cube_set, named(["average"]), 1, _nothing)[0] for _ in range(2)}
+
+    assert len(folders) == 1
+    assert {path.name for path in folders.pop().iterdir()} == {"manifest.json", "study.json", "study.md"}
+
+
+def _nothing(done: int, total: int, note: str) -> None: ...
