@@ -276,13 +276,18 @@ def _add_study(commands: Any) -> None:
         "study",
         help="what each choice of the training brings",
         description="Train the default and, one at a time, each choice put back, for several seeds, on the cubes that "
-        "were made last; measure all on the same places. Each training is kept: an interrupted study goes on.",
-        epilog="examples:\n  sarpipe study --dry-run\n  sarpipe study --set train.epochs=30\n"
-        "  sarpipe study --choices speckle readout --seeds 5\n\n" + _EXIT_CODES,
+        "were made last; measure all, and the baselines, on the same places. Each training is kept: an interrupted "
+        "study goes on.",
+        epilog="examples:\n  sarpipe study --dry-run\n  sarpipe study --set train.epochs=30 --held-out other\n"
+        "  sarpipe study --choices speckle readout --seeds 5\n"
+        "  sarpipe study --choices   (the default beside the baselines alone)\n\n" + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(command, preset=True)
-    command.add_argument("--choices", nargs="+", metavar="NAME", help="only these (default: all)")
+    command.add_argument("--choices", nargs="*", metavar="NAME", help="only these (default: all)")
+    command.add_argument(
+        "--held-out", metavar="DATA", help="measure on the cubes of this output, made by the same recipe"
+    )
     command.add_argument("--seeds", type=_count(1, 100), default=3, metavar="N", help="trainings of each (default: 3)")
     command.add_argument("--dry-run", action="store_true", help="say which trainings are there; do nothing")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
@@ -334,7 +339,8 @@ def _download(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace) -> int:
     from sarpipe.flows.study import run_study
 
-    return run_study(options, _settings(options))
+    held_out = None if options.held_out is None else _settings(options, options.held_out)
+    return run_study(options, _settings(options), held_out)
 
 
 def _stage(options: argparse.Namespace) -> int:
@@ -352,11 +358,12 @@ def _stage(options: argparse.Namespace) -> int:
     return _finished(options, settings, results, seen_at)
 
 
-def _settings(options: argparse.Namespace) -> Any:
+def _settings(options: argparse.Namespace, data: str | None = None) -> Any:
+    """The settings that the command line gives; with output in ``data`` instead of its own."""
     from sarpipe.settings import parse_overrides, resolve
 
     return resolve(
-        data=options.data,
+        data=options.data if data is None else data,
         recipe=options.recipe,
         preset=options.preset,
         config=options.config,

@@ -15,8 +15,8 @@ from sarpipe.storage import address
 from sarpipe.study.choices import named
 
 
-def run_study(options: Namespace, settings: Settings) -> int:
-    """Do what the command line asks for; its exit code."""
+def run_study(options: Namespace, settings: Settings, held_out: Settings | None) -> int:
+    """Do what the command line asks for; its exit code. ``held_out`` are the settings of the output to measure on."""
     choices = named(options.choices)
     cube_set = find_cubes(settings, None)
     if options.dry_run:
@@ -29,9 +29,10 @@ def run_study(options: Namespace, settings: Settings) -> int:
             choices,
             options.seeds,
             lambda done, total, note: console.progress("study", done, total, note),
+            None if held_out is None else find_cubes(held_out, None),
         )
     screen = RichConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    screen.print("what each choice brings: the default minus the training without it, 95 % interval")
+    screen.print("what each choice brings: the default minus the training without it or the baseline, 95 % interval")
     for line in (folder / "study.md").read_text(encoding="utf-8").splitlines():
         screen.print(line)
     screen.print(f"  study   {address(folder / 'study.json')}")

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.cubes import CubeSet
-from sarpipe.evaluate import probe, retrieval
 from sarpipe.evaluate.baselines import MAY_NOT_KNOW, image_baselines, position
 from sarpipe.evaluate.claims import FEWEST, LABELS, claims, rung
 from sarpipe.evaluate.encoded import Encode, Encoded, encode_all, with_data
-from sarpipe.evaluate.estimate import Estimate, resamples
-from sarpipe.evaluate.neighbours import clusters
+from sarpipe.evaluate.estimate import Estimate
 from sarpipe.evaluate.notes import notes
+from sarpipe.evaluate.score import Scores, measure
 from sarpipe.evaluate.spectrum import rankme
-from sarpipe.evaluate.targets import Targets, choose_targets
-
-Figures = Mapping[str, Estimate]
-Vectors = Mapping[str, NDArray[np.float32]]
+from sarpipe.evaluate.targets import Targets
 
 LEARN_FROM = 2048
 """Places from which baselines learn at most, drawn at random: twice what 1024 components need. 400 MB."""
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """The estimates of one method: R² of each target, and the measures of both retrievals; empty where not measured."""
-
-    r2: Figures
-    retrieval: Figures
-    displaced: Figures
 
 
 def evaluate(
@@ -82,38 +69,27 @@ def evaluate(
         DataError: An encoder gives numbers that are not finite, or not one vector for each cube.
     """
     say = progress or (lambda _: None)
-    say("learning the baselines")
-    baselines = image_baselines(
-        _to_learn_from(cubes.cubes if learn_from is None else learn_from, seed), seed=seed, device=device
+    encoded = encode_beside_baselines(
+        cubes,
+        {"sarpipe": encode, "random_weights": encode_random},
+        learn_from=learn_from,
+        seed=seed,
+        device=device,
+        progress=say,
     )
-    encoders = {"sarpipe": encode, "random_weights": encode_random, **baselines}
-    encoded = encode_all(cubes, encoders, say, may_not_know=MAY_NOT_KNOW)
-    where = position(cubes.index.iloc[encoded.places])
-    encoded = replace(encoded, whole={**encoded.whole, "position": where})
-    methods = [name for name in LABELS if name in encoded.whole]
-    groups, near = clusters(cubes.index["latitude"].to_numpy(np.float64), cubes.index["longitude"].to_numpy(np.float64))
-    ids = [cubes.ids[i] for i in encoded.places]
-    targets = choose_targets(cubes.truth, ids, groups[encoded.places])
-    scores = {}
-    for name in methods:
-        say(f"measuring {LABELS[name]}")
-        scores[name] = _Scores(
-            _probe(encoded, name, targets, seed),
-            _retrieval(encoded, (encoded.query, encoded.gallery), name, groups, seed),
-            _retrieval(encoded, (encoded.query_corner, encoded.gallery_corner), name, groups, seed),
-        )
-    found = {name: _method(encoded, name, scores[name]) for name in methods}
-    probed = len(targets.rows) if isinstance(targets, Targets) else 0
+    measured = measure(cubes, encoded, seed, lambda name: say(f"measuring {LABELS[name]}"))
+    found = {name: _method(encoded, name, measured.scores[name]) for name in LABELS if name in measured.scores}
+    probed = len(measured.targets.rows) if isinstance(measured.targets, Targets) else 0
     differences = [
         {
-            "measure": measure,
-            "baseline": name,
+            "measure": name,
+            "baseline": baseline,
             "difference": gap.value,
-            "interval": gap.interval if (probed if "r2" in measure else len(encoded.paired)) >= FEWEST else None,
+            "interval": gap.interval if (probed if "r2" in name else len(encoded.paired)) >= FEWEST else None,
         }
-        for name in methods
-        if name != "sarpipe"
-        for measure, gap in _differences(scores["sarpipe"], scores[name]).items()
+        for baseline in found
+        if baseline != "sarpipe"
+        for name, gap in _differences(measured.scores["sarpipe"], measured.scores[baseline]).items()
     ]
     return {
         "n": len(encoded.places),
@@ -121,29 +97,29 @@ def evaluate(
         "differences": differences,
         "rung": rung(differences),
         "claims": claims(found, differences, probed, len(encoded.paired)),
-        "notes": notes(cubes, encoded, found, targets, groups, near),
+        "notes": notes(cubes, encoded, found, measured.targets, measured.groups, measured.near),
     }
 
 
-def _probe(encoded: Encoded, name: str, targets: Targets | str, seed: int) -> Figures:
-    if isinstance(targets, str):
-        return {}
-    predicted = probe.predict(encoded.whole[name][targets.rows], targets.values, targets.groups, seed)
-    weights = resamples(targets.groups, (seed, 1))
-    return dict(zip(targets.names, probe.r_squared(targets.values, predicted, weights), strict=True))
+def encode_beside_baselines(
+    cubes: CubeSet,
+    encoders: Mapping[str, Encode],
+    *,
+    learn_from: NDArray[np.float32] | None,
+    seed: int,
+    device: str,
+    progress: Callable[[str], None],
+) -> Encoded:
+    """The vectors of encoders and of all of `sarpipe.evaluate.baselines`, by name; arguments as of `evaluate`."""
+    progress("learning the baselines")
+    source = _to_learn_from(cubes.cubes if learn_from is None else learn_from, seed)
+    baselines = image_baselines(source, seed=seed, device=device)
+    encoded = encode_all(cubes, {**encoders, **baselines}, progress, may_not_know=MAY_NOT_KNOW)
+    where = position(cubes.index.iloc[encoded.places])
+    return replace(encoded, whole={**encoded.whole, "position": where})
 
 
-def _retrieval(
-    encoded: Encoded, pair: tuple[Vectors, Vectors], name: str, groups: NDArray[np.intp], seed: int
-) -> Figures:
-    query, gallery = pair
-    if len(encoded.paired) < 2 or name not in query:
-        return {}
-    ranks = retrieval.ranks(query[name], gallery[name])
-    return retrieval.measures(ranks, resamples(groups[encoded.paired], (seed, 2)))
-
-
-def _method(encoded: Encoded, name: str, scores: _Scores) -> dict[str, Any]:
+def _method(encoded: Encoded, name: str, scores: Scores) -> dict[str, Any]:
     r2 = {target: {"r2": estimate.value, "interval": estimate.interval} for target, estimate in scores.r2.items()}
     return {
         "dimensions": encoded.whole[name].shape[1],
@@ -151,27 +127,20 @@ def _method(encoded: Encoded, name: str, scores: _Scores) -> dict[str, Any]:
         "retrieval": _as_json(scores.retrieval, len(encoded.paired)),
         "displaced_retrieval": _as_json(scores.displaced, len(encoded.paired)),
         "probe": r2 or None,
-        "mean_r2": probe.mean(list(scores.r2.values())).as_json() if r2 else None,
+        "mean_r2": scores.figures()["mean_r2"].as_json() if r2 else None,
     }
 
 
-def _as_json(measures: Figures, places: int) -> dict[str, Any] | None:
+def _as_json(measures: Mapping[str, Estimate], places: int) -> dict[str, Any] | None:
     found = {measure: estimate.as_json() for measure, estimate in measures.items()}
     return {**found, "n": places} if found else None
 
 
-def _differences(ours: _Scores, theirs: _Scores) -> dict[str, Estimate]:
-    gaps = {}
-    if ours.r2:
-        gaps["mean_r2"] = probe.mean(list(ours.r2.values())) - probe.mean(list(theirs.r2.values()))
-    gaps |= {f"r2:{target}": ours.r2[target] - theirs.r2[target] for target in ours.r2}
-    for prefix, mine, other in (
-        ("", ours.retrieval, theirs.retrieval),
-        ("displaced_", ours.displaced, theirs.displaced),
-    ):
-        if mine and other:
-            gaps |= {f"{prefix}{measure}": mine[measure] - other[measure] for measure in ("recall_at_1", "mrr")}
-    return gaps
+def _differences(ours: Scores, theirs: Scores) -> dict[str, Estimate]:
+    mine, other = ours.figures(), theirs.figures()
+    mine |= {f"r2:{target}": estimate for target, estimate in ours.r2.items()}
+    other |= {f"r2:{target}": estimate for target, estimate in theirs.r2.items()}
+    return {name: mine[name] - other[name] for name in mine if name in other}
 
 
 def _to_learn_from(cubes: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

@@ -1,43 +1,99 @@
-"""The figures that decide between two encoders."""
+"""The figures of each method, all on the same splits and resamples."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from sarpipe.cubes import CubeSet
 from sarpipe.evaluate import probe, retrieval
-from sarpipe.evaluate.encoded import Encode, encode_all
+from sarpipe.evaluate.encoded import Encoded
 from sarpipe.evaluate.estimate import Estimate, resamples
 from sarpipe.evaluate.neighbours import clusters
 from sarpipe.evaluate.targets import Targets, choose_targets
 
-MEASURES = ("mean_r2", "recall_at_1", "mrr")
+MEASURES = ("mean_r2", "recall_at_1", "mrr", "displaced_recall_at_1", "displaced_mrr")
+"""What decides between two methods."""
+
+Figures = Mapping[str, Estimate]
 
 
-def score(cubes: CubeSet, encode: Encode, *, seed: int = 0) -> dict[str, Estimate]:
-    """`MEASURES` of one encoder, on the splits and resamples that `sarpipe.evaluate.evaluate` has for the same seed:
-    those of two encoders are paired.
+@dataclass(frozen=True)
+class Scores:
+    """The estimates of one method: R² of each target, and the measures of both retrievals; empty where not measured."""
+
+    r2: Figures
+    retrieval: Figures
+    displaced: Figures
+
+    def figures(self) -> dict[str, Estimate]:
+        """Of `MEASURES` those that were measured."""
+        found = {"mean_r2": probe.mean(list(self.r2.values()))} if self.r2 else {}
+        found |= self.retrieval
+        found |= {f"displaced_{measure}": estimate for measure, estimate in self.displaced.items()}
+        return {measure: found[measure] for measure in MEASURES if measure in found}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on some places.
+
+    Attributes:
+        targets: The columns of the truth that are probed; a sentence if none is.
+        groups: Clusters of neighbouring places, ``[N]`` of all places.
+        near: Whether each has a neighbour, ``[N]``.
+        scores: By method.
+    """
+
+    targets: Targets | str
+    groups: NDArray[np.intp]
+    near: NDArray[np.bool_]
+    scores: Mapping[str, Scores]
+
+
+def measure(cubes: CubeSet, encoded: Encoded, seed: int, progress: Callable[[str], None]) -> Measured:
+    """Probe and search the vectors of every method.
+
+    Folds and resamples are functions of the places and the seed and not of the method: estimates of any two methods are
+    paired, also those of two calls.
 
     Args:
         cubes: The places.
-        encode: The encoder.
+        encoded: Their vectors.
         seed: For folds and resamples.
-
-    Returns:
-        ``mean_r2`` only where there is truth, the others only where two places have data at other dates.
-
-    Raises:
-        DataError: The encoder gives numbers that are not finite.
+        progress: Called with the name of the method that is measured next.
     """
-    encoded = encode_all(cubes, {"encoder": encode}, lambda _: None)
-    groups, _ = clusters(cubes.index["latitude"].to_numpy(np.float64), cubes.index["longitude"].to_numpy(np.float64))
+    groups, near = clusters(cubes.index["latitude"].to_numpy(np.float64), cubes.index["longitude"].to_numpy(np.float64))
     targets = choose_targets(cubes.truth, [cubes.ids[i] for i in encoded.places], groups[encoded.places])
-    found: dict[str, Estimate] = {}
-    if isinstance(targets, Targets):
-        predicted = probe.predict(encoded.whole["encoder"][targets.rows], targets.values, targets.groups, seed)
-        found["mean_r2"] = probe.mean(probe.r_squared(targets.values, predicted, resamples(targets.groups, (seed, 1))))
-    if len(encoded.paired) >= 2:
-        ranks = retrieval.ranks(encoded.query["encoder"], encoded.gallery["encoder"])
-        measured = retrieval.measures(ranks, resamples(groups[encoded.paired], (seed, 2)))
-        found |= {name: measured[name] for name in MEASURES[1:]}
-    return found
+    drawn = resamples(groups[encoded.paired], (seed, 2)) if len(encoded.paired) >= 2 else None
+    scores = {}
+    for name, vectors in encoded.whole.items():
+        progress(name)
+        scores[name] = Scores(
+            _probe(vectors, targets, seed),
+            _retrieval(encoded.query, encoded.gallery, name, drawn),
+            _retrieval(encoded.query_corner, encoded.gallery_corner, name, drawn),
+        )
+    return Measured(targets, groups, near, scores)
+
+
+def _probe(vectors: NDArray[np.float32], targets: Targets | str, seed: int) -> Figures:
+    if isinstance(targets, str):
+        return {}
+    predicted = probe.predict(vectors[targets.rows], targets.values, targets.groups, seed)
+    weights = resamples(targets.groups, (seed, 1))
+    return dict(zip(targets.names, probe.r_squared(targets.values, predicted, weights), strict=True))
+
+
+def _retrieval(
+    query: Mapping[str, NDArray[np.float32]],
+    gallery: Mapping[str, NDArray[np.float32]],
+    name: str,
+    drawn: NDArray[np.float64] | None,
+) -> Figures:
+    if drawn is None or name not in query:
+        return {}
+    return retrieval.measures(retrieval.ranks(query[name], gallery[name]), drawn)

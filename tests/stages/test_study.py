@@ -1,8 +1,13 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sarpipe.errors import UsageError
+from sarpipe.evaluate.claims import LABELS
+from sarpipe.simulate import simulate
+from sarpipe.stages import straight
 from sarpipe.stages.chain import find_cubes
 from sarpipe.stages.study import make_study, plan_study
 from sarpipe.study.choices import named
@@ -44,8 +49,9 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
             assert len(measure["seeds"]) == 2
             assert sum(measure["seeds"]) / 2 == pytest.approx(measure["value"])
     table = (folder / "study.md").read_text().splitlines()
-    assert len(table) == 5
     assert table[3].startswith("| speckle | no speckle |")
+    assert len(table) == 5 + len(study["baselines"])
+    assert {row["baseline"] for row in study["baselines"]} == set(LABELS.values()) - {LABELS["sarpipe"]}
     assert json.loads((folder / "study.json").read_text()) == study
 
 
@@ -56,6 +62,24 @@ def test_a_repeated_study_is_the_same_folder(rerun: Any) -> None:
 
     assert len(folders) == 1
     assert {path.name for path in folders.pop().iterdir()} == {"manifest.json", "study.json", "study.md"}
+
+
+def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path) -> None:
+    settings = rerun.settings()
+    cube_set = find_cubes(settings, None)
+    simulate(tmp_path / "other", stores=1, places=8, seed=1)
+    elsewhere = settings.model_copy(update={"data": tmp_path / "elsewhere"})
+    straight.preprocess(elsewhere, str(tmp_path / "other"), lambda *_: None)
+    with pytest.raises(UsageError, match="held out and learnt from"):
+        make_study(settings, cube_set, (), 1, _nothing, cube_set)
+
+    _, here = make_study(settings, cube_set, (), 1, _nothing)
+    _, there = make_study(settings, cube_set, (), 1, _nothing, find_cubes(elsewhere, None))
+
+    assert not here["places"]["held_out"]
+    assert there["places"]["held_out"]
+    assert here["train"] == there["train"]
+    assert here["default"] != there["default"]
 
 
 def _nothing(done: int, total: int, note: str) -> None: ...
