@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ortho_group
 
 _NOISE = 1e-6
 """Components with less than this share of the variance of the first are rounding of float32."""
@@ -35,10 +34,16 @@ class Components:
         eigenvalues, axes = np.linalg.eigh(gram)
         kept = np.flatnonzero(eigenvalues > _NOISE * eigenvalues[-1:])[-most:]
         unit = axes[:, kept] / np.sqrt(eigenvalues[kept]) if wide else axes[:, kept]
-        turn = ortho_group.rvs(len(kept), random_state=seed) if len(kept) > 1 else np.eye(len(kept))
-        turned = np.asarray(unit @ turn, np.float32)
+        turned = np.asarray(unit @ _rotation(len(kept), seed), np.float32)
         return cls(mean, centred.T @ turned if wide else turned)
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``[N, D]`` to ``[N, K]``."""
         return np.asarray((vectors - self.mean) @ self.basis, np.float32)
+
+
+def _rotation(k: int, seed: int) -> NDArray[np.float64]:
+    """An orthogonal matrix ``[K, K]``, each as likely (Mezzadri, Notices of the AMS 54, 2007)."""
+    q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((k, k)))
+    turned: NDArray[np.float64] = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return turned
