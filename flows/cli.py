@@ -449,7 +449,7 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
         print(json.dumps({"status": "planned", "plan": rows}))
     else:
         print_plan(steps)
-    return 0
+    return 3 if any(step.state == "refused" for step in steps) else 0
 
 
 def _finished(options: argparse.Namespace, settings: Any, results: dict[str, Any], seen_at: str) -> int:

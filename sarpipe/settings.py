@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -176,13 +177,30 @@ def _build(tree: dict[str, Any]) -> Settings:
         section = ""
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(f"setting {section}{_first_problem(error)}", "docs/concepts.md names the settings") from error
+        raise UsageError(f"setting {_first_problem(error, section)}", "docs/concepts.md names the settings") from error
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, section: str) -> str:
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
+    # Of a choice between models pydantic names the chosen one too; in a setting's name it is not.
+    parts = [str(part) for part in problem["loc"] if part not in ("sar", "original")]
+    where = f"{section}{'.'.join(parts)}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
-        return f"{where} does not exist{more}"
+        meant = get_close_matches(where, _names(Settings), n=1)
+        return f"{where} does not exist{f'; {meant[0]} does' if meant else ''}{more}"
     return f"{where} cannot be {problem.get('input')!r}: {problem['msg']}{more}"
+
+
+def _names(model: type[BaseModel], above: str = "") -> list[str]:
+    """The settings of a model, with dots."""
+    found = []
+    for name, field in model.model_fields.items():
+        models = [one for one in (field.annotation, *get_args(field.annotation)) if _is_model(one)]
+        found.append(f"{above}{name}")
+        found += [below for one in models for below in _names(one, f"{above}{name}.")]
+    return found
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -43,11 +43,11 @@ def test_the_data_folder_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"train.epoch": 3}, "train.epoch does not exist"),
+        ({"train.epoch": 3}, "train.epoch does not exist; train.epochs does"),
         ({"train.epochs": 0}, "train.epochs cannot be 0"),
         ({"recipe.name": "best"}, "recipe"),
         ({"recipe.looks": "many"}, "looks cannot be 'many'"),
-        ({"bogus": 1}, "bogus does not exist"),
+        ({"bogus": 1}, "bogus does not exist. docs"),
         ({"workers": 3, "workers.more": 1}, "workers"),
         ({"data": "elsewhere"}, "--data"),
         ({"train.cls": 3}, "train.cls does not exist"),

@@ -96,7 +96,8 @@ def _nothing_left(cube_set: SetReceipt, quarantine: pd.DataFrame) -> str:
     first = f"{quarantine['reason'].iloc[0]}{more}"
     if cube_set["places_in"]:
         return f"no place is left: all {cube_set['places_in']} are in quarantine: {first}"
-    return f"none of {cube_set['stores_refused']} stores could be used: {first}"
+    refused = cube_set["stores_refused"]
+    return f"no store could be used, {refused} {'was' if refused == 1 else 'were'} refused: {first}"
 
 
 def quarantine_path(settings: Settings) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sarpipe.errors import DamagedError, StorageError
-from sarpipe.storage.durable import fsync_path, fsync_tree, storage_errors
+from sarpipe.storage.durable import fsync_path, fsync_tree, make_folder, storage_errors
 from sarpipe.storage.key import digest_json, file_sha256
 from sarpipe.storage.lock import exclusive
 from sarpipe.storage.verified import known_sha256
@@ -103,7 +103,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder to fill; at the end it is synced and put in place, if nothing went wrong."""
     temporary = _temporary(folder)
     with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         _remove(temporary)
         temporary.mkdir()
         try:

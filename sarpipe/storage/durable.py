@@ -38,6 +38,20 @@ def fsync_tree(folder: Path) -> None:
         fsync_path(Path(root))
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there; within `storage_errors` of what it is made for.
+
+    Raises:
+        OSError: It cannot be made.
+        StorageError: Nor can any folder there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        # So says a file system in which nothing can be made, /proc for one.
+        raise StorageError(f"cannot make the folder {path}", "Choose another output folder (--data, or OUT)") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Put a small file in place at once: readers see the old bytes or the new ones, never a part.
 
@@ -45,7 +59,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
         try:
             with temporary.open("xb") as file:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sarpipe.storage.durable import storage_errors
+from sarpipe.storage.durable import make_folder, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     path = folder.parent / f".lock-{folder.name}"
     with storage_errors(folder):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:

@@ -242,7 +242,8 @@ def test_an_encoder_that_gives_nonsense_is_named(make_cubes: MakeCubes, perfect:
 def test_six_real_places_are_measured(real_data: Path, perfect: Encode, blind: Encode) -> None:
     store = read_store(next((real_data / "S1GRD").glob("*.zarr.zip")))
     made = [make_cube(place, SarRecipe()) for place in store.db]
-    index = pd.DataFrame({"id": list(store.ids), "latitude": store.latitude, "longitude": store.longitude})
+    where = {"latitude": store.latitude, "longitude": store.longitude, "dates": list(store.dates)}
+    index = pd.DataFrame({"id": list(store.ids), **where})
     cubes = CubeSet(
         store.ids,
         np.stack([one.cube for one in made]),

@@ -73,6 +73,9 @@ def test_a_refused_store_is_named_and_the_exit_code_is_3(
     shutil.copytree(small_stores, tmp_path / "stores")
     store = next((tmp_path / "stores").glob("*1.zarr.zip"))
     store.write_bytes(store.read_bytes()[:-5000])
+    code, out, _ = run("run", tmp_path / "stores", "--data", tmp_path / "data", "--dry-run", "--json")
+    assert code == 3
+    assert [step["state"] for step in json.loads(out)["plan"]][:2] == ["refused", "missing"]
     code, out, said = run("preprocess", tmp_path / "stores", "--data", tmp_path / "data", "--dask", scheduler, "--json")
     assert code == 3
     summary = json.loads(out)
@@ -134,6 +137,9 @@ def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: 
     code, _, said = run("preprocess", small_stores, "--data", tmp_path / "data", "--dask", scheduler)
     assert code == 1
     assert "--data" in said
+    code, _, said = run("preprocess", small_stores, "--data", "/proc/sarpipe", "--dask", scheduler)
+    assert code == 1
+    assert "cannot make the folder /proc/sarpipe" in said
     assert "Traceback" not in said
 
 

@@ -188,7 +188,7 @@ def test_a_store_that_cannot_be_used_fails_alone_and_is_not_tried_again(
 
 def test_where_no_store_can_be_used_the_run_fails(tmp_path: Path, scheduler: str) -> None:
     (tmp_path / "a.zarr.zip").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="none of 1 stores"):
+    with pytest.raises(DataError, match="no store could be used, 1 was refused"):
         preprocess(str(tmp_path), str(tmp_path / "data"), dask=scheduler)
 
 

@@ -169,7 +169,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_kept(fresh: Callable[[], A
     assert list(listed["store"]) == ["ssl4eos12_train_seasonal_data_000001"]
     second.write_bytes(b"")
     with pytest.raises(
-        DataError, match=r"none of 2 stores could be used: .*not a whole zip.* \(and 1 more\)"
+        DataError, match=r"no store could be used, 2 were refused: .*not a whole zip.* \(and 1 more\)"
     ) as caught:
         straight.preprocess(run.settings(), str(run.stores), quiet)
     # All are named, and the set that was there is still the current one.
