@@ -153,10 +153,15 @@ def open_zip(
     try:
         bundle = zipfile.ZipFile(file)
         _check_count(file, path, bundle)
-        for member in (member for member in bundle.infolist() if not member.is_dir()):
-            _check_member(path, member, records, largest)
+        for member in bundle.infolist():
             if headers:
                 bundle.open(member).close()
+            if member.is_dir():
+                # The damaged name of a chunk may end like this; without a look the chunk would be missed.
+                if member.file_size:
+                    raise zipfile.BadZipFile(f"the folder {member.filename!r} has {member.file_size:,} bytes")
+                continue
+            _check_member(path, member, records, largest)
             records[member.filename] = _record(member)
     except ZIP_ERRORS as error:
         size = file.seek(0, os.SEEK_END)

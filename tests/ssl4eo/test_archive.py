@@ -13,6 +13,7 @@ import pytest
 
 from sarpipe.errors import DataError, StorageError
 from sarpipe.ssl4eo import open_archive
+from sarpipe.ssl4eo.archive import open_zip
 
 Write = Callable[[Path, Mapping[str, bytes]], Path]
 FILES = {".zgroup": b"{}", "bands/.zarray": b"{ }", "bands/0.0": bytes(range(200))}
@@ -170,6 +171,19 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="twice"):
         open_archive(tmp_path / "s.zarr.zip")
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_a_file_whose_name_was_damaged_into_that_of_a_folder_is_missed(
+    tmp_path: Path, write_store: Write, headers: bool
+) -> None:
+    path = write_store(tmp_path / "s.zarr.zip", {**FILES, "lat/0": b"8 bytes."})
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"lat/0") + 4] = ord("/")
+    path.write_bytes(data)
+
+    with path.open("rb") as file, pytest.raises(DataError, match="not a whole zip"):
+        open_zip(file, path, headers=headers)
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
