@@ -33,6 +33,13 @@ def added(strength):
     return view.numpy()
 
 
+def correlations(image):
+    """With the pixels 1, 2 and 3 further, mean of both axes."""
+    values = image - image.mean()
+    found = [[(axis[lag:] * axis[:-lag]).mean() for axis in (values, values.T)] for lag in (1, 2, 3)]
+    return np.mean(found, axis=1) / values.var()
+
+
 def test_it_is_normal_in_db_and_stands_in_mean_and_difference_as_real_speckle_does(flat):
     view = added(1.0)
     loudest = view[:, MEAN].std(axis=(1, 2)).argmax()
@@ -42,6 +49,8 @@ def test_it_is_normal_in_db_and_stands_in_mean_and_difference_as_real_speckle_do
     ):
         assert difference.std() / mean.std() == pytest.approx(8**0.5, rel=0.1)
         assert abs(np.corrcoef(mean.ravel(), difference.ravel())[0, 1]) < 0.06
+        assert correlations(mean) == pytest.approx([0.5, 0.07, 0], abs=0.1)
+        assert correlations(difference) == pytest.approx([0.5, 0.07, 0], abs=0.1)
         for values in (mean - mean.mean(), difference - difference.mean()):
             assert np.mean((values / values.std()) ** 4) == pytest.approx(3, abs=0.35)
             assert np.mean((values / values.std()) ** 3) == pytest.approx(0, abs=0.3)
