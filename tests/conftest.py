@@ -66,12 +66,12 @@ def small_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fewer_dates() -> Callable[[Path, Path, int], Path]:
-    """Write a copy of a zipped store, unpacked, with the first so many of its dates."""
+def of_dates() -> Callable[[Path, Path, list[int]], Path]:
+    """Write a copy of a zipped store, unpacked, with these of its dates, in this order."""
 
-    def write(store: Path, path: Path, dates: int) -> Path:
+    def write(store: Path, path: Path, dates: list[int]) -> Path:
         with zarr.storage.ZipStore(store, mode="r") as bundle, xr.open_zarr(bundle) as data:
-            chosen = data.isel(time=slice(dates)).load()
+            chosen = data.isel(time=dates).load()
         for variable in chosen.variables.values():
             variable.encoding = {}
         chosen.to_zarr(path, zarr_format=2, encoding={"bands": {"chunks": (len(chosen.sample), 1, 2, 264, 264)}})

@@ -13,20 +13,25 @@ from sarpipe.preprocess.recipe import Recipe, SarRecipe
 PARTLY_VALID = 0.9
 """A place of which less than this share of the pixels holds data is flagged."""
 
-_BOTH = "both"
 _DEVIATION = CHANNELS.index("std_vv")
 
 
-def used_dates(orbit_passes: Sequence[str], recipe: Recipe) -> list[int]:
-    """The dates of which the recipe makes the cube: all, or those of one pass.
+def used_dates(orbit_passes: Sequence[str], positions: Sequence[int], recipe: Recipe) -> list[int]:
+    """The dates of which the recipe makes the cube, in its order: all or those of one pass, in the order of time;
+    in ``original`` all as they are stored, which may be another (SSL4EO-S12-v1.1 issue 4).
+
+    Args:
+        orbit_passes: Of the dates, in the order of time.
+        positions: Where each of them is stored.
+        recipe: The recipe.
 
     Raises:
         RejectedPlaceError: None is known to be of that pass.
     """
-    wanted = recipe.orbit_pass if isinstance(recipe, SarRecipe) else _BOTH
-    if wanted == _BOTH:
-        return list(range(len(orbit_passes)))
-    used = [t for t, name in enumerate(orbit_passes) if name == wanted]
+    if not isinstance(recipe, SarRecipe):
+        return sorted(range(len(positions)), key=positions.__getitem__)
+    wanted = recipe.orbit_pass
+    used = [t for t, name in enumerate(orbit_passes) if wanted in ("both", name)]
     if not used:
         unknown = sum(name == "unknown" for name in orbit_passes)
         but = f", the pass of {unknown} is not known" if unknown else ""
@@ -37,15 +42,16 @@ def used_dates(orbit_passes: Sequence[str], recipe: Recipe) -> list[int]:
 def quality_flags(made: Cube, orbit_passes: Sequence[str], date_order: str) -> list[str]:
     """What is unusual about a place, in this order.
 
-    ``single_date``: no pixel has data at two dates, so deviation and difference over time are not known (0 in recipe
-    ``original``). ``two_dates``: two dates hold data, and no more. ``mixed_passes``: ascending and descending dates
-    are compared, so these two also hold the change of the looking direction. ``date_order_stored``: the dates are not
-    known, and taken in the stored order. ``partly_valid``: less than 90 % of the pixels hold data.
+    ``single_date``: no pixel has data at two dates, so deviation and difference over time are not known (0 in
+    recipe ``original``). ``two_dates``: two dates hold data, and no more. ``mixed_passes``: ascending and
+    descending dates are compared, so these two also hold the change of the looking direction.
+    ``date_order_stored``: the dates are in the stored order, which is not known to be that of time, or
+    (``original``) known not to be. ``partly_valid``: less than 90 % of the pixels hold data.
 
     Args:
         made: The cube.
         orbit_passes: Of the dates that it was made from.
-        date_order: `sarpipe.ssl4eo.store.Store.order`.
+        date_order: As in the index of a unit.
     """
     with_data = sum(share > 0 for share in made.valid)
     single = with_data < 2 or not np.isfinite(made.cube[_DEVIATION:]).any()

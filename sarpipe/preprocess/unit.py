@@ -92,7 +92,7 @@ def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path 
             places += len(part.ids)
             for i, place in enumerate(part.ids):
                 try:
-                    dates = used_dates(part.orbit_passes[i], recipe)
+                    dates = used_dates(part.orbit_passes[i], part.positions[i].tolist(), recipe)
                     made = make_cube(_of_dates(part.place(i), dates), recipe)
                 except RejectedPlaceError as reason:
                     rejected.append({"id": place, "store": part.name, "reason": str(reason)})
@@ -109,7 +109,7 @@ def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path 
 
 
 def _of_dates(db: NDArray[np.float16], dates: list[int]) -> NDArray[np.float16]:
-    return db if len(dates) == len(db) else db[dates]
+    return db if dates == list(range(len(db))) else db[dates]
 
 
 def _all_dates(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,6 +121,7 @@ def _all_dates(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 def _row(store: Store, i: int, dates: list[int], made: Cube) -> Mapping[str, Any]:
     west, south, east, north = store.bounds[i].tolist()
     passes = [store.orbit_passes[i][t] for t in dates]
+    order = store.order[i] if dates == sorted(dates) else "stored"
     return {
         "id": store.ids[i],
         "store": store.name,
@@ -133,13 +134,13 @@ def _row(store: Store, i: int, dates: list[int], made: Cube) -> Mapping[str, Any
         "north": north,
         # A date that is not known is null, in Python None.
         "dates": store.dates[i, dates].tolist(),
-        "date_order": store.order[i],
+        "date_order": order,
         "products": [store.products[i][t] for t in dates],
         "orbit_passes": passes,
         "relative_orbits": [store.relative_orbits[i][t] for t in dates],
         "valid_fraction": sum(made.valid) / len(made.valid),
         "valid_fractions": list(made.valid),
-        "flags": quality_flags(made, passes, store.order[i]),
+        "flags": quality_flags(made, passes, order),
     }
 
 

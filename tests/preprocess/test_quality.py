@@ -34,11 +34,12 @@ def test_flags(made: Cube, passes: list[str], order: str, flags: list[str]) -> N
 
 
 def test_which_dates_are_used() -> None:
-    for recipe in (OriginalRecipe(), SarRecipe()):
-        assert used_dates([A, U, D], recipe) == [0, 1, 2]
+    assert used_dates([A, U, D], [2, 0, 1], SarRecipe()) == [0, 1, 2]
+    # As they are stored: the one that is stored first comes first.
+    assert used_dates([A, U, D], [2, 0, 1], OriginalRecipe()) == [1, 2, 0]
     ascending = SarRecipe(orbit_pass="ascending")
-    assert used_dates([A, U, D, A], ascending) == [0, 3]
+    assert used_dates([A, U, D, A], [3, 2, 1, 0], ascending) == [0, 3]
     with pytest.raises(RejectedPlaceError, match=r"none of 2 dates is known to be ascending$"):
-        used_dates([D, D], ascending)
+        used_dates([D, D], [0, 1], ascending)
     with pytest.raises(RejectedPlaceError, match="the pass of 1 is not known"):
-        used_dates([D, U], ascending)
+        used_dates([D, U], [0, 1], ascending)

@@ -45,6 +45,27 @@ def test_a_unit_holds_the_cubes_of_its_store_in_order(store: Path, tmp_path: Pat
     assert index["crs"].between(32601, 32760).all()
 
 
+def test_original_takes_the_dates_as_they_are_stored_and_sar_as_they_follow_each_other(
+    store: Path, tmp_path: Path, of_dates: Callable[[Path, Path, list[int]], Path]
+) -> None:
+    shuffled = of_dates(store, tmp_path / "shuffled.zarr", [2, 0, 3, 1])
+    for recipe, order in ((OriginalRecipe(), [2, 0, 3, 1]), (SarRecipe(), [0, 1, 2, 3])):
+        folder = unit(shuffled, tmp_path / recipe.name, recipe)
+        index = pd.read_parquet(folder / "index.parquet").set_index("id")
+        cubes, frames = np.load(folder / "cubes.npy"), np.load(folder / "frames.npy")
+        raw = read_store(store)
+        kept = [i for i, place in enumerate(raw.ids) if place in index.index]
+        for row, i in enumerate(kept):
+            made = make_cube(raw.db[i][order], recipe)
+            np.testing.assert_array_equal(cubes[row], made.cube)
+            np.testing.assert_array_equal(frames[row], made.frames.astype(np.float16))
+            of_place = index.loc[raw.ids[i]]
+            assert list(of_place["products"]) == [raw.products[i][t] for t in order]
+            assert of_place["date_order"] == ("stored" if order[0] else "product")
+            assert ("date_order_stored" in of_place["flags"]) == bool(order[0])
+        assert kept
+
+
 def test_the_same_store_gives_the_same_bytes(store: Path, tmp_path: Path) -> None:
     first, second = (unit(store, tmp_path / name, SarRecipe()) for name in ("a", "b"))
     names = sorted(path.name for path in first.iterdir())
@@ -83,10 +104,10 @@ def test_a_truth_that_is_not_of_these_places_is_refused(store: Path, tmp_path: P
 
 @pytest.mark.parametrize("recipe", [SarRecipe(min_valid=0), OriginalRecipe()])
 @pytest.mark.parametrize("dates", [1, 2, 3])
-def test_stores_of_fewer_dates_give_frames_and_lists_of_these_and_are_flagged(
-    store: Path, tmp_path: Path, fewer_dates: Callable[..., Path], recipe: SarRecipe | OriginalRecipe, dates: int
+def test_stores_of_of_dates_give_frames_and_lists_of_these_and_are_flagged(
+    store: Path, tmp_path: Path, of_dates: Callable[..., Path], recipe: SarRecipe | OriginalRecipe, dates: int
 ) -> None:
-    folder = unit(fewer_dates(store, tmp_path / "few.zarr", dates), tmp_path / "unit", recipe)
+    folder = unit(of_dates(store, tmp_path / "few.zarr", list(range(dates))), tmp_path / "unit", recipe)
     cubes, frames = np.load(folder / "cubes.npy"), np.load(folder / "frames.npy")
     index = pd.read_parquet(folder / "index.parquet")
     assert len(index) > 0

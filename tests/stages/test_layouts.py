@@ -50,10 +50,10 @@ def assert_whole(summary: Mapping[str, Any], settings: Settings, kept: int, quar
 
 
 def test_a_set_of_single_dates(
-    small_stores: Path, tmp_path: Path, settings: Settings, fewer_dates: Callable[..., Path]
+    small_stores: Path, tmp_path: Path, settings: Settings, of_dates: Callable[..., Path]
 ) -> None:
     store = sorted(small_stores.glob("*.zip"))[0]
-    fewer_dates(store, tmp_path / "stores" / "one.zarr", 1)
+    of_dates(store, tmp_path / "stores" / "one.zarr", [0])
     index = assert_whole(run(settings, tmp_path / "stores"), settings, 5)
     assert all("single_date" in row for row in index["flags"])
     assert np.isnan(load_cubes(current_set(settings)).cubes[:, 4:]).all()
@@ -63,7 +63,7 @@ def test_stores_shards_and_files_of_all_numbers_of_dates_together(
     small_stores: Path,
     tmp_path: Path,
     settings: Settings,
-    fewer_dates: Callable[..., Path],
+    of_dates: Callable[..., Path],
     simulated_places: list[SimulatedPlace],
     write_place: WritePlace,
     write_tar: WriteTar,
@@ -72,7 +72,7 @@ def test_stores_shards_and_files_of_all_numbers_of_dates_together(
     folder.mkdir()
     first, second = sorted(small_stores.glob("*.zip"))
     shutil.copy(first, folder)
-    fewer_dates(second, folder / "three.zarr", 3)
+    of_dates(second, folder / "three.zarr", [0, 1, 2])
     # The ids of the first store, so others are given.
     axes = ["time", "band", "y", "x"]
     members = {
