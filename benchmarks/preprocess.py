@@ -47,6 +47,8 @@ from sarpipe.stages.preprocess import make_store, plan_preprocess
 from sarpipe.stages.worker import work
 
 FULL_JOB = 398
+WORKER_ROUNDS = 3
+"""Of the runs on workers, each of some minutes in all."""
 PLACES = 64
 RECIPES: dict[str, Recipe] = {"original": OriginalRecipe(), "sar": SarRecipe()}
 # Additions and multiplications for a place: 8 images of 264 x 264 through the bilateral filter (`original`: five
@@ -255,7 +257,7 @@ def _workers(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for name in RECIPES:
         seconds: dict[int, list[float]] = {1: [], cores: []}
         memory: list[int] = []
-        for round_ in range(3):
+        for round_ in range(WORKER_ROUNDS):
             for workers in sorted(seconds):
                 print(f"{options.stores} stores, {name}, {workers} workers, round {round_ + 1}", file=sys.stderr)
                 settings = resolve(data=folder / "run", recipe=name, workers=workers)
@@ -267,6 +269,7 @@ def _workers(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             "one_worker_s": median(seconds[1]),
             "all_cores_s": median(seconds[cores]),
             "scaling": median(ratios),
+            "scaling_range": [min(ratios), max(ratios)],
             "peak_mb": max(memory),
         }
     return result
@@ -290,7 +293,7 @@ def _stage(settings: Settings, source: Path, n: int) -> tuple[float, int]:
 def _peak_mb() -> int:
     # Not getrusage, which counts what the parent held before this process was started.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) // 1000
+    return int(status["VmHWM"].split()[0]) * 1024 // 10**6
 
 
 def _derive(result: dict[str, Any]) -> None:
@@ -312,11 +315,15 @@ def _print(result: dict[str, Any]) -> None:
     print(
         f"{result['machine']}; Python {platform.python_version()}, kernel {result['way']}; {result['rounds']} rounds\n"
     )
-    print("places in memory to cubes, one core   reference ms   sarpipe ms   places/s         ratio    share of peak")
+    print(
+        "places in memory to cubes, one core   reference ms   places/s   sarpipe ms   places/s"
+        "         ratio    share of peak"
+    )
     for name, row in result["kernel"].items():
         low, high = row["ratio_range"]
         print(
-            f"  {name:35} {row['reference_ms']:12.1f} {row['sarpipe_ms']:12.2f} {1e3 / row['sarpipe_ms']:10.0f}"
+            f"  {name:35} {row['reference_ms']:12.1f} {1e3 / row['reference_ms']:10.0f} {row['sarpipe_ms']:12.2f}"
+            f" {1e3 / row['sarpipe_ms']:10.0f}"
             f" {row['ratio']:6.1f} ({low:.1f}-{high:.1f}) {row['share_of_peak_flops']:10.0%}"
         )
     for name, row in result["kernel"].items():
@@ -340,14 +347,17 @@ def _print(result: dict[str, Any]) -> None:
         f" {stored / limits['read_ms'] / 1e6:.2f} GB/s from the file, {raw / limits['read_ms'] / 1e6:.2f} GB/s raw"
     )
     print(
-        f"\n{workers['stores']} stores on workers        one, s   all {workers['cores']}, s   scaling   places/s",
+        f"\n{workers['stores']} stores on workers        one, s   all {workers['cores']}, s"
+        "            scaling   places/s",
         end="",
     )
     print(f"   peak MB a worker   {FULL_JOB} stores, s")
     for name in RECIPES:
         row = workers[name]
+        low, high = row["scaling_range"]
         print(
-            f"  {name:20} {row['one_worker_s']:12.1f} {row['all_cores_s']:10.1f} {row['scaling']:9.2f}"
+            f"  {name:20} {row['one_worker_s']:12.1f} {row['all_cores_s']:10.1f}"
+            f" {row['scaling']:6.2f} ({low:.2f}-{high:.2f})"
             f" {row['places_per_s']:10.0f} {row['peak_mb']:18} {row['full_job_s']:14.0f}"
         )
 

@@ -187,9 +187,6 @@ def _add_download(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("out", metavar="OUT", help="folder for the files, which go below it as SPLIT/S1GRD/NAME")
-    command.add_argument(
-        "stores", metavar="STORE", nargs="*", help="a file name, or a split list (a .txt file of them)"
-    )
     command.add_argument("--split", choices=("train", "val"), help="default: what the names tell, else val")
     command.add_argument(
         "--stores",

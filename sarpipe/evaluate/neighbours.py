@@ -11,6 +11,8 @@ from scipy.spatial import KDTree
 CLUSTER_KM = 5.0
 """Places so near are kept in one fold: a place is 2.64 km wide, and the ground goes on beyond it."""
 _EARTH_KM = 6371.0088
+_CHORD = 2 * np.sin(CLUSTER_KM / _EARTH_KM / 2)
+"""As long as it is straight through a sphere of radius 1."""
 
 
 def clusters(
@@ -27,16 +29,38 @@ def clusters(
     Returns:
         The number of each place's cluster ``[N]``, and whether it has a neighbour ``[N]``.
     """
-    known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
-    phi, lam = np.radians(latitude[known]), np.radians(longitude[known])
-    points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
+    points, known = _on_sphere(latitude, longitude)
     pairs = np.empty((0, 2), np.intp)
     if len(known):
-        pairs = known[KDTree(points).query_pairs(2 * np.sin(CLUSTER_KM / _EARTH_KM / 2), output_type="ndarray")]
+        pairs = known[KDTree(points).query_pairs(_CHORD, output_type="ndarray")]
     n = len(latitude)
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     labels = connected_components(graph, directed=False)[1].astype(np.intp)
     return labels, np.isin(np.arange(n), pairs)
+
+
+def near_others(
+    latitude: NDArray[np.float64],
+    longitude: NDArray[np.float64],
+    latitudes: NDArray[np.float64],
+    longitudes: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Which places (``[N]`` degrees) are at most 5 km from one of the others (``[M]``); NaN is unknown, and far."""
+    near = np.zeros(len(latitude), np.bool_)
+    points, known = _on_sphere(latitude, longitude)
+    others, _ = _on_sphere(latitudes, longitudes)
+    if len(points) and len(others):
+        near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=_CHORD)[0])
+    return near
+
+
+def _on_sphere(
+    latitude: NDArray[np.float64], longitude: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The known of these positions as points ``[K, 3]`` of a sphere of radius 1, and which they are ``[K]``."""
+    known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
+    phi, lam = np.radians(latitude[known]), np.radians(longitude[known])
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1), known
 
 
 def folds(groups: NDArray[np.intp], count: int, seed: tuple[int, ...]) -> NDArray[np.intp]:

@@ -62,14 +62,15 @@ def two_views(
             return stream(keys, draw, seed=seed, epoch=epoch, view=number)
 
         x = cubes.to(torch.float32, copy=True)
+        n_dates = there.sum(1)
         if frames is not None and settings.date_subset > 0:
-            _take_some_dates(x, frames, there, draws(Draw.DATES), settings, fixed=fixed)
+            n_dates = _take_some_dates(x, frames, there, draws(Draw.DATES), settings, fixed=fixed)
         if settings.crop_min < 1 or settings.symmetry != "none":
             x = _geometry(x, draws(Draw.CROP), draws(Draw.SYMMETRY), settings)
         if settings.blur[number] > 0:
             _blur(x, draws(Draw.BLUR), settings.blur[number], fixed=fixed)
         if settings.speckle > 0 and settings.speckle_db > 0:
-            _add_speckle(x, there, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings, fixed=fixed)
+            _add_speckle(x, n_dates, draws(Draw.SPECKLE), draws(Draw.SPECKLE_PIXELS), settings, fixed=fixed)
         if settings.db_offset > 0:
             _add_offset(x, draws(Draw.OFFSET), settings)
         if settings.polarisation_drop > 0:
@@ -86,10 +87,13 @@ def _rows(chosen: Tensor, *, fixed: bool) -> _Rows:
 
 def _take_some_dates(
     x: Tensor, frames: Tensor, dates: Tensor, streams: Tensor, settings: ViewSettings, *, fixed: bool
-) -> None:
+) -> Tensor:
     """Put the statistics of 2 or more of a place's dates in the place of the cube, which is of all of them.
 
     A place of one date or two has no such part: its view is the cube.
+
+    Returns:
+        Of how many dates each view is, ``int64 [B]``.
     """
     n_dates = dates.sum(1)
     numbers = uniform(streams, frames.shape[1] + 2)
@@ -101,8 +105,9 @@ def _take_some_dates(
     chosen = ranked < size[:, None]
     if fixed:
         part = statistics_of_dates(frames, chosen)
-        x.copy_(torch.where((drawn & _usable(part))[:, None, None, None], part, x))
-        return
+        taken = drawn & _usable(part)
+        x.copy_(torch.where(taken[:, None, None, None], part, x))
+        return torch.where(taken, size, n_dates)
     rows = drawn.nonzero()[:, 0]
     part = statistics_of_some_dates(frames, rows, chosen)
     holed = ~part.flatten(1).sum(1).isfinite()
@@ -111,6 +116,7 @@ def _take_some_dates(
         usable[holed] = _usable(part[holed])
         rows, part = rows[usable], part[usable]
     x[rows] = part
+    return n_dates.index_copy(0, rows, size[rows])
 
 
 def _usable(part: Tensor) -> Tensor:
@@ -164,9 +170,10 @@ def _blur(x: Tensor, streams: Tensor, probability: float, *, fixed: bool) -> Non
 
 
 def _add_speckle(
-    x: Tensor, dates: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings, *, fixed: bool
+    x: Tensor, n_dates: Tensor, streams: Tensor, pixel_streams: Tensor, settings: ViewSettings, *, fixed: bool
 ) -> None:
-    """Noise of sigma dB on each date, as it shows in the mean and in the difference (which are independent).
+    """Noise of sigma dB on each of ``n_dates [B]`` dates, as it shows in the mean and in the difference, which are
+    independent.
 
     At 64 px so many looks are averaged that multiplicative gamma speckle is normal in dB; filter and resampling leave
     neighbours a correlation of 0.50, and those after them one of 0.06 (`tests/ssl/test_speckle.py`).
@@ -175,7 +182,7 @@ def _add_speckle(
     chosen = on < settings.speckle
     rows = _rows(chosen, fixed=fixed)
     sigma = (chosen * strength * settings.speckle_db)[rows][:, None, None, None]
-    n_dates = dates.sum(1)[rows][:, None, None, None]
+    n_dates = n_dates[rows][:, None, None, None]
     in_mean, in_difference = normal_pairs(pixel_streams[rows], 2 * x.shape[2] * x.shape[3])
     shape = (len(sigma), 2, *x.shape[2:])
     x[rows, _MEANS] += _correlated(in_mean.view(shape)) * (sigma / n_dates**0.5)

@@ -1,7 +1,8 @@
 """Files at a URL (object stores, web servers), read and written through fsspec with bounded retries.
 
-Every call is tried `ATTEMPTS` times where the failure may go away by itself, and no library below retries on its own
-account, so that a server which is down sees few requests. What cannot go away (no such file, no access) fails at once.
+Every call is tried `ATTEMPTS` times where the failure may go away by itself. The libraries below for S3 and HTTP do not
+retry on their own account, so that a server which is down sees few requests; gcsfs and others do, some times each
+call. What cannot go away (no such file, no access) fails at once.
 """
 
 from __future__ import annotations

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from sarpipe.errors import UsageError
 from sarpipe.train.settings import TrainSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
     """One choice of the default, and what stands in its place in the study.
 
@@ -25,6 +27,8 @@ class Choice:
     overrides: Mapping[str, Any]
 
 
+_NO_NEGATIVES = {"temperature": None, "neighbour_km": 0.0}
+
 CHOICES = (
     Choice("dates", "both views of all dates", {"views": {"date_subset": 0.0}}),
     Choice("crop", "crops of 80 to 100 % of the area", {"views": {"crop_min": 0.8}}),
@@ -34,11 +38,17 @@ CHOICES = (
     Choice("offset", "no offset of the level", {"views": {"db_offset": 0.0}}),
     Choice("polarisation", "both polarisations always", {"views": {"polarisation_drop": 0.0}}),
     Choice("loss", "NT-Xent", {"loss": "nt_xent"}),
+    Choice("loss_vicreg", "VICReg", {"loss": "vicreg", **_NO_NEGATIVES}),
+    Choice("loss_barlow_twins", "Barlow Twins", {"loss": "barlow_twins", **_NO_NEGATIVES}),
     Choice("temperature", "temperature 0.5", {"temperature": 0.5}),
     Choice("neighbours", "near places are negatives too", {"neighbour_km": 0.0}),
     Choice("readout", "the mean token alone", {"readout": "tokens"}),
     Choice("positions", "tokens do not know where they are", {"positions": False}),
     Choice("average", "the last weights, no running mean", {"ema": 0.0}),
+    Choice("rate", "a learning rate of 2.5e-4, the square-root rule's for a batch of 64", {"learning_rate": 2.5e-4}),
+    Choice("warmup", "no warm-up", {"warmup_epochs": 0}),
+    Choice("clip", "gradients of any length", {"gradient_clip": 0.0}),
+    Choice("dropout", "dropout of 0.1", {"dropout": 0.1}),
     Choice("schedule", "a constant learning rate", {"schedule": "constant"}),
     Choice("decay", "no weight decay", {"weight_decay": 0.0}),
 )
@@ -64,10 +74,20 @@ def named(names: Sequence[str] | None) -> tuple[Choice, ...]:
 
 
 def without(choice: Choice, default: TrainSettings) -> TrainSettings:
-    """The settings of a training that makes this one choice otherwise, with the same budget and seed."""
+    """The settings of a training that makes this one choice otherwise, with the same budget and seed.
+
+    Raises:
+        UsageError: The choice does not apply to this default.
+    """
     if "preset" in choice.overrides:
         budget = {"epochs": default.epochs, "seed": default.seed, "precision": default.precision}
         return TrainSettings.of_preset(choice.overrides["preset"], **budget)
     fields = default.model_dump()
     views = {**fields["views"], **choice.overrides.get("views", {})}
-    return TrainSettings.model_validate({**fields, **choice.overrides, "views": views})
+    try:
+        return TrainSettings.model_validate({**fields, **choice.overrides, "views": views})
+    except ValidationError as error:
+        raise UsageError(
+            f"choice {choice.name!r} does not apply to this default: {error.errors()[0]['msg']}",
+            "Name the others by --choices",
+        ) from error

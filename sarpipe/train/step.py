@@ -68,7 +68,8 @@ class Step:
             clip_grad_norm_(state.objective.parameters(), self._settings.gradient_clip)
         state.optimiser.step()
         state.average_in(self._share)
-        return outcome
+        # Without its history: a loss that is kept would keep all of the step alive.
+        return outcome._replace(loss=outcome.loss.detach())
 
     def _on_gpu(self, batch: Batch) -> Outcome:
         if self._captured is not None:
@@ -118,4 +119,4 @@ class _Captured:
         self._graph.replay()
         loss, embeddings, (z1, z2) = self._outcome
         # The next step writes where this one did.
-        return Outcome(loss.detach().clone(), embeddings.clone(), (z1.clone(), z2.clone()))
+        return Outcome(loss.clone(), embeddings.clone(), (z1.clone(), z2.clone()))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarpipe.evaluate.neighbours import clusters, folds
+from sarpipe.evaluate.neighbours import clusters, folds, near_others
 
 KM = 1 / 111.195
 
@@ -29,6 +29,18 @@ def test_places_at_unknown_positions_have_no_neighbours() -> None:
     labels, near = clusters(np.array([np.nan, np.nan, 1.0]), np.array([np.nan, 1.0, 1.0]))
     assert len(set(labels)) == 3
     assert not near.any()
+
+
+def test_places_near_others_are_those_that_would_be_their_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    latitude, longitude = rng.uniform(-0.2, 0.2, (2, 90))
+    latitude[[3, 50]] = np.nan
+    near = near_others(latitude[:40], longitude[:40], latitude[40:], longitude[40:])
+    for i in range(40):
+        pairs = [clusters(latitude[[i, j]], longitude[[i, j]])[1].any() for j in range(40, 90)]
+        assert near[i] == any(pairs)
+    assert 0 < near.sum() < 39
+    assert not near_others(latitude[:5], longitude[:5], latitude[:0], longitude[:0]).any()
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(2, 6), st.integers(0, 3))

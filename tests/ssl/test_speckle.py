@@ -63,3 +63,17 @@ def test_by_default_a_date_is_given_at_most_about_as_much_as_it_has_and_half_of_
     per_date = 2 * added(ViewSettings().speckle_db)[:, MEAN].std(axis=(1, 2))
     assert 0.7 * left < per_date.max() < left
     assert per_date.mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_view_of_fewer_dates_is_given_the_speckle_of_fewer():
+    off = {"crop_min": 1, "symmetry": "none", "blur": (0, 0), "db_offset": 0, "polarisation_drop": 0}
+    settings = ViewSettings(**off, date_subset=1, speckle=1, speckle_db=1)
+    keys = place_keys([str(i) for i in range(100)])
+    for fixed in (False, True):
+        view, _ = two_views(
+            torch.zeros(100, 12, 64, 64), torch.zeros(100, 4, 4, 64, 64), keys, settings, seed=0, epoch=0, fixed=fixed
+        )
+        mean, difference = view[:, MEAN].std((1, 2)), view[:, DIFFERENCE].std((1, 2))
+        # Of n dates the mean has 1 / n of a date's variance, the difference always twice it.
+        dates = (difference / mean).square() / 2
+        assert dates.round().int().bincount().tolist() == pytest.approx([0, 0, 33, 33, 33], abs=15)

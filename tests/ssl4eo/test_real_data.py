@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sarpipe.errors import DataError
+from sarpipe.errors import DataError, UsageError
 from sarpipe.preprocess.recipe import SarRecipe
 from sarpipe.preprocess.unit import write_unit
+from sarpipe.ssl4eo import find_stores
 
 S2 = r"has bands \['b0.*needs \['vv', 'vh'\]. Only dual-polarisation"
 NAME = "ssl4eos12_train_seasonal_data_900001.zarr.zip"
@@ -43,6 +44,14 @@ REFUSED = {
 def test_every_file_is_in_the_table(real_data: Path) -> None:
     found = {path.relative_to(real_data).as_posix() for path in real_data.rglob("*.zarr.zip")}
     assert found == {*CUBES, *REFUSED}
+
+
+def test_what_is_no_store_is_refused_too(real_data: Path) -> None:
+    others = [path for path in real_data.rglob("*") if path.is_file() and not path.name.endswith(".zarr.zip")]
+    assert {path.suffix for path in others} >= {".csv", ".parquet", ".npz", ".geojson", ".md"}
+    for path in others:
+        with pytest.raises(UsageError, match="is neither a store nor a folder of stores"):
+            find_stores(path)
 
 
 @pytest.mark.parametrize("name", CUBES)

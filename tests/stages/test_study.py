@@ -10,7 +10,7 @@ from sarpipe.simulate import simulate
 from sarpipe.stages import straight
 from sarpipe.stages.chain import find_cubes
 from sarpipe.stages.study import make_study, plan_study
-from sarpipe.study.choices import named
+from sarpipe.study.choices import Choice, named
 
 
 class Stopped(Exception):
@@ -44,7 +44,7 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
     assert [row["choice"] for row in study["choices"]] == ["speckle", "readout"]
     for row in study["choices"]:
         for name, measure in row["measures"].items():
-            default = study["default"][name]
+            default = study["default"]["measures"][name]
             assert measure["default_minus_this"]["value"] == pytest.approx(default["value"] - measure["value"])
             assert len(measure["seeds"]) == 2
             assert sum(measure["seeds"]) / 2 == pytest.approx(measure["value"])
@@ -54,14 +54,8 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
     assert {row["baseline"] for row in study["baselines"]} == set(LABELS.values()) - {LABELS["sarpipe"]}
     assert json.loads((folder / "study.json").read_text()) == study
 
-
-def test_a_repeated_study_is_the_same_folder(rerun: Any) -> None:
-    settings = rerun.settings()
-    cube_set = find_cubes(settings, None)
-    folders = {make_study(settings, cube_set, named(["average"]), 1, _nothing)[0] for _ in range(2)}
-
-    assert len(folders) == 1
-    assert {path.name for path in folders.pop().iterdir()} == {"manifest.json", "study.json", "study.md"}
+    assert make_study(settings, cube_set, choices, 2, _nothing) == (folder, study)
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "study.json", "study.md"}
 
 
 def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path) -> None:
@@ -70,7 +64,7 @@ def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path
     simulate(tmp_path / "other", stores=1, places=8, seed=1)
     elsewhere = settings.model_copy(update={"data": tmp_path / "elsewhere"})
     straight.preprocess(elsewhere, str(tmp_path / "other"), lambda *_: None)
-    with pytest.raises(UsageError, match="held out and learnt from"):
+    with pytest.raises(UsageError, match="within 5 km of one to learn from"):
         make_study(settings, cube_set, (), 1, _nothing, cube_set)
 
     _, here = make_study(settings, cube_set, (), 1, _nothing)
@@ -79,7 +73,18 @@ def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path
     assert not here["places"]["held_out"]
     assert there["places"]["held_out"]
     assert here["train"] == there["train"]
-    assert here["default"] != there["default"]
+    assert here["default"]["measures"] != there["default"]["measures"]
+
+
+def test_a_choice_whose_training_fails_is_a_row_that_says_so(rerun: Any) -> None:
+    settings = rerun.settings()
+    cube_set = find_cubes(settings, None)
+    near = Choice("neighbours", "all places are neighbours", {"neighbour_km": 20_000.0})
+    folder, study = make_study(settings, cube_set, [near], 1, _nothing)
+
+    (row,) = study["choices"]
+    assert "neighbour" in row["stopped"]
+    assert row["stopped"] in (folder / "study.md").read_text()
 
 
 def _nothing(done: int, total: int, note: str) -> None: ...
