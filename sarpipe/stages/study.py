@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def make_study(
         choices: To be put back.
         seeds: 0 to this, not included, in place of the settings' seed.
         on_training: For progress.
-        held_out: The places to measure on; None: the same.
+        held_out: The places to measure on, but for those within 5 km of one to learn from; None: the same.
 
     Returns:
         The folder, and what ``study.json`` holds.
@@ -70,9 +71,9 @@ def make_study(
     Raises:
         TrainingError: A training of the default failed.
         DataError: There is nothing to measure.
-        UsageError: A place that is held out shares ground with one to learn from.
+        UsageError: All places that are held out are near one to learn from.
     """
-    measured = cube_set if held_out is None else _disjoint(cube_set, held_out)
+    measured = _Measured.on(cube_set, held_out)
     total = seeds * (1 + len(choices))
 
     def trained(name: str, train: TrainSettings, before: int) -> list[Result]:
@@ -95,7 +96,12 @@ def make_study(
     on_training(total, total, "done")
     study = {
         "train": settings.train.model_dump(mode="json", exclude={"seed"}),
-        "places": {"learnt_from": _n(cube_set), "measured_on": _n(measured), "held_out": held_out is not None},
+        "places": {
+            "learnt_from": len(load_cubes(cube_set).ids),
+            "measured_on": len(measured.places.ids),
+            "held_out": held_out is not None,
+            "left_out_as_near": measured.left_out,
+        },
         **document(default, beside, baselines),
     }
     step = plan_step(
@@ -116,28 +122,46 @@ def _seeds(settings: Settings, train: TrainSettings, seeds: int) -> list[Setting
     return [settings.model_copy(update={"train": train.model_copy(update={"seed": seed})}) for seed in range(seeds)]
 
 
-def _disjoint(cube_set: Artefact, held_out: Artefact) -> Artefact:
-    """The places that are held out, which share no ground with those to learn from."""
-    learnt, kept = (load_cubes(places).index for places in (cube_set, held_out))
-    near = near_others(*(index[name].to_numpy(np.float64) for index in (kept, learnt) for name in _POSITION))
-    if near.any():
-        raise UsageError(
-            f"{near.sum()} places are held out and within {CLUSTER_KM:g} km of one to learn from, "
-            f"{kept['id'][near].iloc[0]!r} is one",
-            "Hold out stores of another region",
+@dataclass(frozen=True)
+class _Measured:
+    """The places to measure on.
+
+    Attributes:
+        places: They.
+        key: What they depend on.
+        left_out: How many were held out in vain, as they are near one to learn from.
+    """
+
+    places: CubeSet
+    key: Mapping[str, str]
+    left_out: int
+
+    @classmethod
+    def on(cls, cube_set: Artefact, held_out: Artefact | None) -> _Measured:
+        learnt = load_cubes(cube_set)
+        if held_out is None:
+            return cls(learnt, {"cubes": cubes_digest(cube_set)}, 0)
+        places = load_cubes(held_out)
+        positions = (index[name].to_numpy(np.float64) for index in (places.index, learnt.index) for name in _POSITION)
+        far = np.flatnonzero(~near_others(*positions))
+        if not len(far):
+            raise UsageError(
+                f"all {len(places.ids)} places that are held out are within {CLUSTER_KM:g} km of one to learn from",
+                "Hold out stores of another region",
+            )
+        truth = None if places.truth is None else places.truth.iloc[far]
+        ids = tuple(places.ids[i] for i in far)
+        kept = CubeSet(ids, places.cubes[far], places.frames[far], places.index.iloc[far], truth)
+        return cls(
+            kept, {"cubes": cubes_digest(held_out), "far_from": cubes_digest(cube_set)}, len(places.ids) - len(far)
         )
-    return held_out
-
-
-def _n(cube_set: Artefact) -> int:
-    return len(load_cubes(cube_set).ids)
 
 
 def _on_step(say: Callable[[str], None], name: str) -> OnStep:
     return lambda step, steps, loss: say(f"{name}: step {step} of {steps}, loss {loss:.3f}")
 
 
-def _result_of_training(settings: Settings, cube_set: Artefact, measured: Artefact, on_step: OnStep) -> Result:
+def _result_of_training(settings: Settings, cube_set: Artefact, measured: _Measured, on_step: OnStep) -> Result:
     """The result of one training, which is made first if it is not there."""
     from sarpipe.model.extract import embed
     from sarpipe.model.weights import load_encoder
@@ -153,7 +177,7 @@ def _result_of_training(settings: Settings, cube_set: Artefact, measured: Artefa
 
 
 def _baselines(
-    settings: Settings, cube_set: Artefact, measured: Artefact, say: Callable[[str], None]
+    settings: Settings, cube_set: Artefact, measured: _Measured, say: Callable[[str], None]
 ) -> dict[str, Result]:
     """The results of the baselines, and of the default's encoder with random weights."""
     from sarpipe.model.extract import embed
@@ -174,23 +198,22 @@ def _baselines(
 
 
 def _results(
-    settings: Settings, inputs: Mapping[str, Any], measured: Artefact, encoded: Callable[[CubeSet], Encoded]
+    settings: Settings, inputs: Mapping[str, Any], measured: _Measured, encoded: Callable[[CubeSet], Encoded]
 ) -> dict[str, Result]:
     """What is measured of each method, made if it is not there."""
     step = plan_step(
         "study",
         settings.train.preset,
         settings.data / "scores",
-        inputs={"cubes": cubes_digest(measured), **inputs},
+        inputs={**measured.key, **inputs},
         settings={"seed": SEED},
         code=(*EVALUATION, "study/result.py", "stages/study.py"),
         label="scores",
     )
 
     def write(folder: Path) -> None:
-        places = load_cubes(measured)
-        vectors = encoded(places)
-        scores = measure(places, vectors, SEED, lambda _: None).scores
+        vectors = encoded(measured.places)
+        scores = measure(measured.places, vectors, SEED, lambda _: None).scores
         results = {name: Result(one.figures(), rankme(vectors.whole[name])) for name, one in scores.items()}
         if not any(one.figures for one in results.values()):
             raise DataError("there is neither truth nor a second date to measure a training by", "Study a larger set")

@@ -64,7 +64,7 @@ def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path
     simulate(tmp_path / "other", stores=1, places=8, seed=1)
     elsewhere = settings.model_copy(update={"data": tmp_path / "elsewhere"})
     straight.preprocess(elsewhere, str(tmp_path / "other"), lambda *_: None)
-    with pytest.raises(UsageError, match="within 5 km of one to learn from"):
+    with pytest.raises(UsageError, match="all 10 places that are held out are within 5 km"):
         make_study(settings, cube_set, (), 1, _nothing, cube_set)
 
     _, here = make_study(settings, cube_set, (), 1, _nothing)
