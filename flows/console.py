@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -12,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from sarpipe.stages.step import Step
 
+LOG_SECONDS = 30.0
 _NAMED = 10
 """So many quarantined places are named on the screen; all of them are in the file."""
 
@@ -29,6 +32,7 @@ class Console:
             console=RichConsole(stderr=True),
         )
         self._stages: dict[str, TaskID] = {}
+        self._said = time.monotonic()
 
     def __enter__(self) -> Console:
         return self
@@ -40,12 +44,15 @@ class Console:
             self._bars.stop()
 
     def progress(self, stage: str, done: int, total: int, note: str) -> None:
-        """Show how far a stage is."""
+        """Show how far a stage is; where no terminal shows bars, in a line every `LOG_SECONDS`."""
         # Started with the first bar: a display without any leaves an empty line.
         self._bars.start()
         if stage not in self._stages:
             self._stages[stage] = self._bars.add_task(stage, total=total, note="")
         self._bars.update(self._stages[stage], completed=done, total=total, note=note)
+        if not self._bars.console.is_terminal and time.monotonic() - self._said >= LOG_SECONDS:
+            self._said = time.monotonic()
+            print(f"{stage} {done}/{total} {note}", file=sys.stderr, flush=True)
 
 
 def print_plan(steps: Sequence[Step]) -> None:
