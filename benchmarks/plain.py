@@ -21,11 +21,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 BATCH = 64
+DATES = 4
 FROM_VH = torch.arange(12) % 4 == 1
 
 
 class Encoder(nn.Module):
-    """The encoder; ``wide``: with positions, and read out from all stages. Takes the weights of sarpipe's."""
+    """The encoder; ``wide``: with positions, and read out from three stages as well. Takes the weights of sarpipe's."""
 
     def __init__(self, mean: Tensor, std: Tensor, *, wide: bool, dropout: float = 0.0) -> None:
         super().__init__()
@@ -42,24 +43,22 @@ class Encoder(nn.Module):
         self.project = nn.Linear(512, 128)
         layer = nn.TransformerEncoderLayer(128, 8, 256, dropout, batch_first=True)
         self.transformer = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        size = 24 + sum(widths[1:]) + 128 if wide else 128
-        self.level = nn.BatchNorm1d(size) if wide else nn.Identity()
-        self.readout = nn.Linear(size, 1024)
+        self.readout = nn.BatchNorm1d(1024) if wide else nn.Linear(128, 1024)
         self.register_buffer("positions", _positions(), persistent=False)
 
     def forward(self, cubes: Tensor) -> Tensor:
         """``[B, 12, 64, 64]`` to ``[B, 1024]``."""
         x = torch.nan_to_num(((cubes - self.mean) / self.std).clamp(-5, 5), nan=0.0)
-        pooled = [x.mean((2, 3)), x.std((2, 3))] if self.wide else []
-        for stage in self.conv:
+        pooled = []
+        for number, stage in enumerate(self.conv):
             x = stage(x)
-            if self.wide:
-                pooled.append(x.mean((2, 3)))
+            if self.wide and number < 3:
+                pooled += [x.mean((2, 3)), x.std((2, 3))]
         tokens = self.project(x.flatten(2).transpose(1, 2))
         if self.wide:
             tokens = tokens + self.positions
         pooled.append(self.transformer(tokens).mean(1))
-        return self.readout(self.level(torch.cat(pooled, 1)))
+        return self.readout(torch.cat(pooled, 1))
 
 
 def _positions() -> Tensor:
@@ -102,7 +101,7 @@ def near(latitude: Tensor, longitude: Tensor, km: float) -> Tensor:
 
 
 class Views(Dataset):  # type: ignore[type-arg]
-    """Two views of each place, drawn place by place from cubes and frames in memory."""
+    """Two views of each place, drawn place by place from cubes and frames in memory; every place has all four dates."""
 
     def __init__(self, cubes: NDArray[np.float32], frames: NDArray[np.float16], index: NDArray[np.float64]) -> None:
         self.cubes, self.frames, self.coordinates = map(torch.from_numpy, (cubes, frames, index))
@@ -114,8 +113,8 @@ class Views(Dataset):  # type: ignore[type-arg]
         return self._view(i, 0.5), self._view(i, 0.1), self.coordinates[i]
 
     def _view(self, i: int, blur: float) -> Tensor:
-        x = self._some_dates(i)
-        x = _crop(x)
+        size = int(torch.randint(2, DATES + 1, ()))
+        x = _crop(self._of_dates(i, size))
         if torch.rand(()) < 0.5:
             x = x.flip(2)
         if torch.rand(()) < 0.5:
@@ -126,18 +125,18 @@ class Views(Dataset):  # type: ignore[type-arg]
             x = _blurred(x)
         if torch.rand(()) < 0.5:
             sigma = 0.5 * torch.rand(())
-            x[:2] += torch.randn(2, 64, 64) * (sigma / 2)
-            x[8:10] += torch.randn(2, 64, 64) * (sigma * 2**0.5)
+            noise = _correlated(torch.randn(4, 64, 64))
+            x[:2] += noise[:2] * (sigma / DATES**0.5)
+            x[8:10] += noise[2:] * (sigma * 2**0.5)
         x[:2] += 2 * torch.rand(2, 1, 1) - 1
         if torch.rand(()) < 0.2:
             x[FROM_VH if torch.rand(()) < 0.5 else ~FROM_VH] = torch.nan
         return x
 
-    def _some_dates(self, i: int) -> Tensor:
-        size = int(torch.randint(2, 5, ()))
-        if size == 4:
+    def _of_dates(self, i: int, size: int) -> Tensor:
+        if size == DATES:
             return self.cubes[i].clone()
-        dates = torch.randperm(4)[:size].sort().values
+        dates = torch.randperm(DATES)[:size].sort().values
         frames = self.frames[i, dates].float()
         std, mean = torch.std_mean(frames, 0, correction=0)
         return torch.cat([mean, std, frames[-1] - frames[0]])
@@ -156,11 +155,23 @@ def _crop(x: Tensor) -> Tensor:
 def _blurred(x: Tensor) -> Tensor:
     """A 3 x 3 Gaussian of 0.3 to 1 px."""
     sigma = 0.3 + 0.7 * torch.rand(())
-    kernel = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(12, 1, 3)
-    x = functional.pad(x[None], (1, 1, 1, 1), mode="replicate")
-    x = functional.conv2d(x, kernel[:, :, None], groups=12)
-    return functional.conv2d(x, kernel[..., None], groups=12)[0]
+    taps = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / (2 * sigma**2))
+    return _filtered(x, taps / taps.sum(), "replicate")
+
+
+def _correlated(noise: Tensor) -> Tensor:
+    """White noise so that neighbours have a correlation of 0.5, of the same variance."""
+    taps = torch.tensor([1 - 0.5**0.5, 1.0, 1 - 0.5**0.5])
+    return _filtered(noise, taps / taps.norm(), "circular")
+
+
+def _filtered(x: Tensor, taps: Tensor, edges: str) -> Tensor:
+    """Each channel of ``[C, H, W]`` convolved with three taps across and down."""
+    channels = len(x)
+    taps = taps.expand(channels, 1, 3)
+    x = functional.pad(x[None], (1, 1, 1, 1), mode=edges)
+    x = functional.conv2d(x, taps[:, :, None], groups=channels)
+    return functional.conv2d(x, taps[..., None], groups=channels)[0]
 
 
 class Plain:

@@ -2,14 +2,21 @@
 
 Examples:
     make bench
-    python benchmarks/train.py --rounds 9 --device cpu
-    python benchmarks/train.py --cubes data/cubes/SET --json > train.json
+    PYTHONPATH=. python benchmarks/train.py --rounds 9 --device cpu
+    PYTHONPATH=. python benchmarks/train.py --cubes data/cubes/RECIPE/SET --json > train.json
 
 Each contender runs in a process of its own, and they take turns: ratios are taken within a round, where all meet the
 same machine, and their median is printed. The plain loop (benchmarks/plain.py) is the same model and recipe, its cubes
 in memory, with a DataLoader, in float32; that it is the same is checked first: with the same views and weights it gives
-the same losses. Needs PyTorch, numpy, pandas, pyarrow, pydantic and safetensors; for the original's loop OpenCV and
-scikit-image as well, without which it is left out.
+the same losses.
+
+It runs from a checkout on a bare machine, where sarpipe is neither installed nor compiled. Needs Python 3.11, PyTorch,
+numpy, pandas, pydantic and safetensors; --cubes needs pyarrow too; the original's loop OpenCV and scikit-image, without
+which its row is left out and a line on stderr says so. Of prefect, dask, zarr and the rest it imports nothing. What a
+machine without a network lacks is brought in a folder (made elsewhere; the versions of Python have to be the same, or
+pip told of the machine's: --only-binary :all: --python-version 3.12):
+    python -m pip install --target extra pydantic safetensors
+    PYTHONPATH=.:extra python benchmarks/train.py
 """
 
 from __future__ import annotations
@@ -30,31 +37,36 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-from machine import described
-from plain import BATCH, Encoder, Model, OriginalLoop, Originals, Plain, Views, loader
-from torch.utils.flop_counter import FlopCounterMode
+try:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from machine import described
+    from plain import BATCH, Encoder, Model, OriginalLoop, Originals, Plain, Views, loader
+    from torch.utils.flop_counter import FlopCounterMode
 
-from sarpipe.cubes import CubeSet
-from sarpipe.heap import keep_freed_memory
-from sarpipe.model import channel_statistics, embed
-from sarpipe.model.device import pick_device
-from sarpipe.preprocess.temporal import statistics
-from sarpipe.ssl.simclr import SimClr
-from sarpipe.ssl.views import two_views
-from sarpipe.train import TrainSettings
-from sarpipe.train.loop import fresh_state
-from sarpipe.train.places import Places
-from sarpipe.train.plan import Plan
-from sarpipe.train.state import State
-from sarpipe.train.step import Step
+    from sarpipe.cubes import CubeSet
+    from sarpipe.heap import keep_freed_memory
+    from sarpipe.model import channel_statistics, embed
+    from sarpipe.model.device import pick_device
+    from sarpipe.preprocess.temporal import statistics
+    from sarpipe.ssl.simclr import SimClr
+    from sarpipe.ssl.views import two_views
+    from sarpipe.train import TrainSettings
+    from sarpipe.train.loop import fresh_state
+    from sarpipe.train.places import Places
+    from sarpipe.train.plan import Plan
+    from sarpipe.train.state import State
+    from sarpipe.train.step import Step
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}\n\n{__doc__}")
 
 BATCHES = {"cpu": (64, 128, 256), "cuda": (64, 256, 1024, 2048, 4096)}
 STEPS = {"cpu": 4, "cuda": 100}
 """A round's steps at batch 64; with larger batches and by slower contenders fewer are taken."""
-TOLERANCE = 1e-4
+SAME_WEIGHTS, SAME_TRAINING = 1e-5, 1e-3
+"""What losses may differ by at the first step, and at those after it: there rounding turns a ReLU on or off here and
+there, of which Adam makes whole steps. 2e-4 was seen; a learning rate a tenth larger gives 1e-2."""
 Take = Callable[[int], None]
 """Takes so many steps, and waits until they are done."""
 
@@ -334,10 +346,10 @@ def _same_losses(cubes: CubeSet) -> dict[str, Any]:
         coordinates = torch.stack([batch.latitude, batch.longitude], 1)
         theirs = plain.step(first, second, coordinates, plan.learning_rate(number))
         losses.append([step(batch, 0).loss.item(), theirs.item()])
-    difference = max(abs(one - other) for one, other in losses)
-    if difference > TOLERANCE:
-        raise SystemExit(f"the plain loop is another: its losses differ by {difference:.1g}: {losses}")
-    return {"steps": len(losses), "largest_difference": difference}
+    differences = [abs(one - other) for one, other in losses]
+    if differences[0] > SAME_WEIGHTS or max(differences) > SAME_TRAINING:
+        raise SystemExit(f"the plain loop is another: its losses differ by {max(differences):.1g}: {losses}")
+    return {"steps": len(losses), "first_difference": differences[0], "largest_difference": max(differences)}
 
 
 def _inference(cubes: CubeSet, device: torch.device, rounds: int) -> dict[str, float]:
@@ -438,8 +450,8 @@ def _table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['machine']}; device {result['device']}; Python {platform.python_version()}, torch {result['torch']},"
         f" {result['threads']} threads; {result['places']} places, {result['rounds']} rounds",
-        f"with the same views and weights the losses of {result['losses']['steps']} steps differ by"
-        f" {result['losses']['largest_difference']:.1g} at most from the plain loop's",
+        f"with the same views and weights the loss differs by {result['losses']['first_difference']:.1g} from the plain"
+        f" loop's; in {result['losses']['steps']} steps by {result['losses']['largest_difference']:.1g} at most",
         "",
         "training                     ms/step   places/s     to the plain loop   to the original"
         "   CPU ms/place   GFLOP/s   share of peak",
