@@ -126,7 +126,7 @@ class Views(Dataset):  # type: ignore[type-arg]
         if torch.rand(()) < 0.5:
             sigma = 0.5 * torch.rand(())
             noise = _correlated(torch.randn(4, 64, 64))
-            x[:2] += noise[:2] * (sigma / DATES**0.5)
+            x[:2] += noise[:2] * (sigma / size**0.5)
             x[8:10] += noise[2:] * (sigma * 2**0.5)
         x[:2] += 2 * torch.rand(2, 1, 1) - 1
         if torch.rand(()) < 0.2:
