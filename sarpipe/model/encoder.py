@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, EMBED_DIM
 from sarpipe.cubes import Rows, blocks
+from sarpipe.model.moments import mean_and_deviation
 from sarpipe.model.stage import Stage
 
 WIDTHS = (64, 128, 256, 512)
@@ -93,7 +94,7 @@ class Encoder(nn.Module):
         for number, stage in enumerate(self.conv):
             features = stage(features)
             if wide and number < READ_STAGES:
-                pooled += _mean_and_deviation(features)
+                pooled += mean_and_deviation(features)
         tokens = self.project(features.flatten(2).transpose(1, 2))
         if self.settings.positions:
             tokens = tokens + self.positions
@@ -133,15 +134,6 @@ def channel_statistics(cubes: Rows) -> tuple[NDArray[np.float64], NDArray[np.flo
                 count[channel] = total
     std = np.sqrt(squares / np.maximum(count, 1))
     return mean, np.where(std > 1e-6 * np.maximum(1, np.abs(mean)), std, 1.0)
-
-
-def _mean_and_deviation(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each channel over the pixels: as `torch.std_mean`, which takes ten times as long on a CPU and has an infinite
-    slope at 0, where a dead channel is.
-    """
-    mean = features.mean((2, 3))
-    squared = torch.linalg.vector_norm(features - mean[:, :, None, None], dim=(2, 3))
-    return mean, squared / math.sqrt(features.shape[2] * features.shape[3] - 1)
 
 
 def _positions(side: int) -> Tensor:

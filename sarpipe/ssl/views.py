@@ -74,7 +74,7 @@ def two_views(
         if settings.db_offset > 0:
             _add_offset(x, draws(Draw.OFFSET), settings)
         if settings.polarisation_drop > 0:
-            _drop_polarisation(x, draws(Draw.POLARISATION), settings)
+            _drop_polarisation(x, draws(Draw.POLARISATION), settings, fixed=fixed)
         return x
 
     return view(0), view(1)
@@ -204,11 +204,14 @@ def _add_offset(x: Tensor, streams: Tensor, settings: ViewSettings) -> None:
     x[:, _MEANS] += shift[:, :, None, None]
 
 
-def _drop_polarisation(x: Tensor, streams: Tensor, settings: ViewSettings) -> None:
+def _drop_polarisation(x: Tensor, streams: Tensor, settings: ViewSettings, *, fixed: bool) -> None:
     """Leave out everything that comes from VV, or everything from VH; never both."""
     on, which = uniform(streams, 2).unbind(1)
     dropped = (on < settings.polarisation_drop)[:, None] & ((which < 0.5)[:, None] == _from_vh(x.device))
-    x.masked_fill_(dropped[:, :, None, None], torch.nan)
+    if fixed:
+        x.masked_fill_(dropped[:, :, None, None], torch.nan)
+    else:
+        x[dropped.nonzero(as_tuple=True)] = torch.nan
 
 
 @cache
