@@ -21,7 +21,8 @@ BIAS = 1.0
 _WHITEN_FROM = 20_000
 """Patches from which the whitening is learned."""
 _ZCA_BIAS = 1e-3
-_BATCH = 64
+_BATCH = 8
+"""Places at a time: responses of 2 MB a place then stay in a CPU's cache, and take a fifth of the time."""
 
 
 def random_convolutions(cubes: NDArray[np.float32], *, seed: int, device: str = "cpu") -> Encode:
@@ -78,6 +79,8 @@ def _filters(cubes: NDArray[np.float32], mean: Tensor, std: Tensor, rng: np.rand
 
 def _responses(images: Tensor, filters: Tensor) -> Tensor:
     """``[n, 2 PATCHES]``."""
-    response = functional.conv2d(images, filters, stride=STRIDE)
-    means = [functional.relu(signed - BIAS).mean((2, 3)) for signed in (response, -response)]
-    return torch.cat(means, dim=1)
+    last = torch.channels_last
+    response = functional.conv2d(
+        images.contiguous(memory_format=last), filters.contiguous(memory_format=last), stride=STRIDE
+    )
+    return torch.cat([(signed - BIAS).relu_().mean((2, 3)) for signed in (response, response.neg())], dim=1)
