@@ -78,11 +78,14 @@ def claims(
         "recall_at_1": (f"{retrieval} recall at 1)", retrieved),
         "mrr": (f"{retrieval} mean reciprocal rank)", retrieved),
     }
-    said = []
+    said, undecided = [], set()
     for measure, (task, places) in tasks.items():
         rows = [row for row in differences if row["measure"] == measure]
-        if rows:
-            said += _sentences(task, places, rows, methods)
+        said += _sentences(task, places, [row for row in rows if row["interval"] is not None], methods)
+        undecided |= {f"{places} places" for row in rows if row["interval"] is None}
+    if undecided:
+        few = " and ".join(sorted(undecided))
+        said.append(f"{few} are too few to say what the embedding beats: {FEWEST} are needed.")
     return _rung_sentence(rung(differences), differences) + said
 
 
@@ -105,16 +108,15 @@ def _sentences(
     task: str, places: int, rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """One for each verdict that occurs."""
+    if not rows:
+        return []
     measure = rows[0]["measure"]
     anecdote = " So few places are an anecdote." if FEWEST <= places < ANECDOTE else ""
     ours = f"the embedding ({_value(methods['sarpipe'], measure):.3f})"
     verdicts: dict[str, Callable[[Any], bool]] = {
-        f"{task} {ours} beats": lambda interval: interval is not None and interval[0] > 0,
-        f"{task} {ours} does not beat": lambda interval: interval is not None and interval[1] < 0,
-        f"{task} no difference is shown between {ours} and": lambda interval: (
-            interval is not None and interval[0] <= 0 <= interval[1]
-        ),
-        f"{task} {places} places are too few to set {ours} against": lambda interval: interval is None,
+        f"{task} {ours} beats": lambda interval: interval[0] > 0,
+        f"{task} {ours} does not beat": lambda interval: interval[1] < 0,
+        f"{task} no difference is shown between {ours} and": lambda interval: interval[0] <= 0 <= interval[1],
     }
     found = []
     for opening, holds in verdicts.items():

@@ -77,6 +77,8 @@ def _open_unit(folder: Path, digest: str) -> Artefact:
         artefact = fetched(folder, digest)
     except FileNotFoundError as error:
         raise UsageError(f"unit {folder} is gone", hint) from error
+    except DamagedError as error:
+        raise DamagedError(error.message, hint) from error
     if artefact.digest != digest:
         raise DamagedError(f"unit {folder} is not the one that the set was made from", hint)
     return artefact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError, TrainingError, UsageError
+from sarpipe.evaluate.claims import FEWEST
 from sarpipe.evaluate.encoded import Encoded, encode_all
 from sarpipe.evaluate.evaluation import encode_beside_baselines
 from sarpipe.evaluate.neighbours import CLUSTER_KM, near_others
@@ -26,7 +27,7 @@ from sarpipe.stages.step import Step, make, plan_step, require
 from sarpipe.stages.train import OnStep, make_model, plan_train
 from sarpipe.storage import Artefact
 from sarpipe.study.choices import Choice, without
-from sarpipe.study.document import document, table
+from sarpipe.study.document import document, page
 from sarpipe.study.result import Result
 from sarpipe.train.settings import TrainSettings
 
@@ -39,9 +40,13 @@ OnTraining = Callable[[int, int, str], None]
 
 
 def plan_study(settings: Settings, cube_set: Artefact, choices: Sequence[Choice], seeds: int) -> list[Step]:
-    """The trainings of a study: the default and each choice put back, for each seed. What is there is kept."""
-    trains = [settings.train, *(without(choice, settings.train) for choice in choices)]
-    return [plan_train(one, cube_set) for train in trains for one in _seeds(settings, train, seeds)]
+    """The trainings of a study, named: the default and each choice put back, for each seed. What is there is kept."""
+    trains = {"default": settings.train} | {choice.name: without(choice, settings.train) for choice in choices}
+    return [
+        replace(plan_train(one, cube_set), name=f"{name}, seed {seed}")
+        for name, train in trains.items()
+        for seed, one in enumerate(_seeds(settings, train, seeds))
+    ]
 
 
 def make_study(
@@ -102,7 +107,7 @@ def make_study(
             "held_out": held_out is not None,
             "left_out_as_near": measured.left_out,
         },
-        **document(default, beside, baselines),
+        **document(default, beside, baselines, judged=len(measured.places.ids) >= FEWEST),
     }
     step = plan_step(
         "study",
@@ -228,4 +233,4 @@ def _results(
 def _write(folder: Path, study: Mapping[str, Any]) -> None:
     text = json.dumps(study, indent=1, sort_keys=True, allow_nan=False)
     (folder / "study.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "study.md").write_text("\n".join(table(study)) + "\n", encoding="utf-8")
+    (folder / "study.md").write_text("\n".join(page(study)) + "\n", encoding="utf-8")

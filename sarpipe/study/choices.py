@@ -58,36 +58,40 @@ PRESET = Choice("preset", "preset original, for as many epochs", {"preset": "ori
 """All of them at once, and the rest of what the program that sarpipe starts from did."""
 
 
-def named(names: Sequence[str] | None) -> tuple[Choice, ...]:
-    """The choices of these names, in the order of the list; None: all.
+def named(names: Sequence[str] | None, default: TrainSettings) -> tuple[Choice, ...]:
+    """The choices of these names, in the order of the list; None: all that this default makes.
 
     Raises:
-        UsageError: There is no such choice.
+        UsageError: There is no such choice, or the default does not make it.
     """
-    every = (*CHOICES, PRESET)
-    unknown = sorted(set(names or ()) - {choice.name for choice in every})
-    if unknown:
-        raise UsageError(
-            f"there is no choice {unknown[0]!r}", f"Choices are {', '.join(choice.name for choice in every)}"
-        )
-    return tuple(choice for choice in every if names is None or choice.name in names)
+    every = {choice.name: choice for choice in (*CHOICES, PRESET)}
+    made = [name for name, choice in every.items() if _is_made(choice, default)]
+    for name in names or ():
+        if name not in made:
+            raise UsageError(
+                f"choice {name!r} is none of this default" if name in every else f"there is no choice {name!r}",
+                f"Choices are {', '.join(made)}",
+            )
+    return tuple(every[name] for name in made if names is None or name in names)
+
+
+def _is_made(choice: Choice, default: TrainSettings) -> bool:
+    """Whether the default can do what stands in the choice's place, and does not do so already."""
+    try:
+        return without(choice, default) != default
+    except ValidationError:
+        return False
 
 
 def without(choice: Choice, default: TrainSettings) -> TrainSettings:
     """The settings of a training that makes this one choice otherwise, with the same budget and seed.
 
     Raises:
-        UsageError: The choice does not apply to this default.
+        pydantic.ValidationError: The choice does not apply to this default.
     """
     if "preset" in choice.overrides:
         budget = {"epochs": default.epochs, "seed": default.seed, "precision": default.precision}
         return TrainSettings.of_preset(choice.overrides["preset"], **budget)
     fields = default.model_dump()
     views = {**fields["views"], **choice.overrides.get("views", {})}
-    try:
-        return TrainSettings.model_validate({**fields, **choice.overrides, "views": views})
-    except ValidationError as error:
-        raise UsageError(
-            f"choice {choice.name!r} does not apply to this default: {error.errors()[0]['msg']}",
-            "Name the others by --choices",
-        ) from error
+    return TrainSettings.model_validate({**fields, **choice.overrides, "views": views})

@@ -20,7 +20,7 @@ class Stopped(Exception):
 def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(rerun: Any) -> None:
     settings = rerun.settings()
     cube_set = find_cubes(settings, None)
-    choices = named(["speckle", "readout"])
+    choices = named(["speckle", "readout"], settings.train)
     said: list[str] = []
 
     def stop_at_the_fifth(done: int, total: int, note: str) -> None:
@@ -30,7 +30,9 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
     with pytest.raises(Stopped):
         make_study(settings, cube_set, choices, 2, stop_at_the_fifth)
     # The default's first seed is the model of the run itself.
-    assert [step.state for step in plan_study(settings, cube_set, choices, 2)] == ["done"] * 4 + ["missing"] * 2
+    plan = plan_study(settings, cube_set, choices, 2)
+    assert [step.state for step in plan] == ["done"] * 4 + ["missing"] * 2
+    assert [step.name for step in plan][1:3] == ["default, seed 1", "speckle, seed 0"]
     trained = {path: path.stat().st_mtime_ns for path in (rerun.data / "models").rglob("*.safetensors")}
 
     folder, study = make_study(settings, cube_set, choices, 2, lambda done, total, note: said.append(note))
@@ -48,7 +50,14 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
             assert measure["default_minus_this"]["value"] == pytest.approx(default["value"] - measure["value"])
             assert len(measure["seeds"]) == 2
             assert sum(measure["seeds"]) / 2 == pytest.approx(measure["value"])
-    table = (folder / "study.md").read_text().splitlines()
+    assert {m["default_minus_this"]["verdict"] for row in study["choices"] for m in row["measures"].values()} == {
+        "too few places"
+    }
+    page = (folder / "study.md").read_text()
+    assert "measured on 10 (the same as learnt from)" in page
+    assert "nothing is decided" in page
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    assert "**" not in "".join(table[3:])
     assert table[3].startswith("| speckle | no speckle |")
     assert len(table) == 5 + len(study["baselines"])
     assert {row["baseline"] for row in study["baselines"]} == set(LABELS.values()) - {LABELS["sarpipe"]}

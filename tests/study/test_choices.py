@@ -26,14 +26,20 @@ def test_the_preset_keeps_budget_and_seed() -> None:
 
 
 def test_choices_are_found_by_name_in_the_order_of_the_list() -> None:
-    assert named(None) == (*CHOICES, PRESET)
-    assert [choice.name for choice in named(["preset", "speckle", "crop"])] == ["crop", "speckle", "preset"]
+    default = TrainSettings.of_preset("sar")
+    assert named(None, default) == (*CHOICES, PRESET)
+    assert [choice.name for choice in named(["preset", "speckle", "crop"], default)] == ["crop", "speckle", "preset"]
+    assert named([], default) == ()
     with pytest.raises(UsageError, match="no choice 'sparkle'") as caught:
-        named(["sparkle", "crop"])
+        named(["sparkle", "crop"], default)
     assert "speckle" in caught.value.hint
 
 
-def test_a_choice_that_the_default_does_not_have_is_named() -> None:
-    (temperature,) = named(["temperature"])
-    with pytest.raises(UsageError, match="'temperature' does not apply"):
-        without(temperature, TrainSettings.of_preset("sar", loss="vicreg"))
+def test_choices_that_the_default_does_not_make_are_left_out_or_named() -> None:
+    vicreg = TrainSettings.of_preset("sar", loss="vicreg", views={"speckle": 0})
+    left = {choice.name for choice in (*CHOICES, PRESET)} - {choice.name for choice in named(None, vicreg)}
+    # It has no negatives, and adds no speckle as it is.
+    assert left == {"loss_vicreg", "temperature", "neighbours", "speckle"}
+    for name in left:
+        with pytest.raises(UsageError, match=f"{name!r} is none of this default"):
+            named([name], vicreg)
