@@ -34,6 +34,7 @@ import numcodecs
 import numpy as np
 import reference
 from machine import described
+from rounds import seconds_of, times_of
 
 from sarpipe.cluster import dask_session
 from sarpipe.preprocess import place as place_module
@@ -114,23 +115,6 @@ def _one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def _rounds(rounds: int, functions: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Times of each function in each round, one after the other within it; the first, unmeasured, warms up."""
-    for function in functions.values():
-        function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            times[name].append(_seconds(function))
-    return times
-
-
 def _kernel_part(store: Path, rounds: int) -> dict[str, Any]:
     """Places in memory to cubes: the reference and ours, side by side; and the steps of ours."""
     print("kernel: reference and sarpipe", file=sys.stderr)
@@ -139,7 +123,7 @@ def _kernel_part(store: Path, rounds: int) -> dict[str, Any]:
     result = {}
     for name, recipe in RECIPES.items():
         one = reference.original if name == "original" else lambda place: reference.sar(place, sigma_range)
-        times = _rounds(
+        times = times_of(
             rounds,
             {
                 "reference": lambda one=one: [one(place) for place in complete],
@@ -207,7 +191,7 @@ def _limits(store: Path, rounds: int) -> dict[str, float]:
     sizes = [len(codec.decode(chunk)) for chunk in chunks]
     buffers = [np.empty(size, np.uint8) for size in sizes]
     matrix = np.random.default_rng(0).random((1024, 1024), np.float32)
-    times = _rounds(
+    times = times_of(
         rounds,
         {
             "decode": lambda: [codec.decode(chunk, out) for chunk, out in zip(chunks, buffers, strict=True)],
@@ -238,8 +222,8 @@ def _from_file(store: Path, data: Path, rounds: int) -> dict[str, Any]:
         for _ in range(rounds + 1):
             shutil.rmtree(data, ignore_errors=True)
             (step,) = plan_preprocess(settings, store)
-            ours.append(_seconds(lambda step=step, settings=settings: make_store(step, settings)) / PLACES)
-            theirs.append(_seconds(lambda: [reference.original(bands[i]) for i in complete]) / n_reference)
+            ours.append(seconds_of(lambda step=step, settings=settings: make_store(step, settings)) / PLACES)
+            theirs.append(seconds_of(lambda: [reference.original(bands[i]) for i in complete]) / n_reference)
         ratios = [slow / fast for slow, fast in zip(theirs[1:], ours[1:], strict=True)]
         result[name] = {
             "original_way_ms": 1e3 * median(theirs[1:]),

@@ -43,6 +43,7 @@ try:
     import torch
     from machine import described
     from plain import BATCH, Encoder, Model, OriginalLoop, Originals, Plain, Views, loader
+    from rounds import times_of
     from torch.utils.flop_counter import FlopCounterMode
 
     from sarpipe.cubes import CubeSet
@@ -367,7 +368,7 @@ def _inference(cubes: CubeSet, device: torch.device, rounds: int) -> dict[str, f
             for start in range(0, n, 256):
                 np.array(mapped[start : start + 256])
 
-        times = _rounds(
+        times = times_of(
             rounds,
             {
                 "read": read,
@@ -395,21 +396,8 @@ def _limits(device: torch.device, rounds: int) -> dict[str, float]:
         if gpu:
             torch.cuda.synchronize(device)
 
-    times = _rounds(max(rounds, 5), {"gemm": multiply})["gemm"]
+    times = times_of(max(rounds, 5), {"gemm": multiply})["gemm"]
     return {"precision": "bf16" if gpu else "fp32", "tflops": 2 * n**3 * many / min(times) / 1e12}
-
-
-def _rounds(rounds: int, functions: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Times of each function in each round; the first, unmeasured, warms up."""
-    for function in functions.values():
-        function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
-    return times
 
 
 def _flop() -> tuple[float, float]:
