@@ -30,13 +30,13 @@ LADDER = (
 )
 """What an embedding must beat to stand on each rung, from the first to the last."""
 
-MEASURES = ("mean_r2", "displaced_recall_at_1", "displaced_mrr")
+DECISIVE = ("mean_r2", "displaced_recall_at_1", "displaced_mrr")
 """What it must beat them on, where it was measured. Not the retrieval on the same grid of pixels: there a picture, as
 principal components and mean pooling keep it, matches itself, and what is measured is how well dates are registered."""
 
 
 def rung(differences: Sequence[Mapping[str, Any]]) -> int | None:
-    """The highest rung of `LADDER` up to which every baseline is beaten on each of `MEASURES`; 0 is the ground.
+    """The highest rung of `LADDER` up to which every baseline is beaten on each of `DECISIVE`; 0 is the ground.
 
     Beaten is a paired difference whose 95 % interval lies above 0.
 
@@ -46,7 +46,7 @@ def rung(differences: Sequence[Mapping[str, Any]]) -> int | None:
     Returns:
         None where a difference has no interval, or a rung no difference at all: it is not judged.
     """
-    judged = [row for row in differences if row["measure"] in MEASURES]
+    judged = [row for row in differences if row["measure"] in DECISIVE]
     rungs = [[row["interval"] for row in judged if row["baseline"] in names] for names in LADDER]
     if not all(rungs) or any(interval is None for intervals in rungs for interval in intervals):
         return None
@@ -111,7 +111,7 @@ def _sentences(
     if not rows:
         return []
     measure = rows[0]["measure"]
-    anecdote = " So few places are an anecdote." if FEWEST <= places < ANECDOTE else ""
+    anecdote = " So few places are an anecdote." if places < ANECDOTE else ""
     ours = f"the embedding ({_value(methods['sarpipe'], measure):.3f})"
     verdicts: dict[str, Callable[[Any], bool]] = {
         f"{task} {ours} beats": lambda interval: interval[0] > 0,
@@ -143,8 +143,8 @@ def _named(row: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _size(row: Mapping[str, Any]) -> str:
-    bounds = "" if row["interval"] is None else " [{:z.3f}, {:z.3f}]".format(*row["interval"])
-    return f"{row['difference']:z.3f}{bounds}"
+    low, high = row["interval"]
+    return f"{row['difference']:z.3f} [{low:z.3f}, {high:z.3f}]"
 
 
 def _listed(names: Sequence[str]) -> str:

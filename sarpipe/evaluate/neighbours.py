@@ -29,7 +29,7 @@ def clusters(
     Returns:
         The number of each place's cluster ``[N]``, and whether it has a neighbour ``[N]``.
     """
-    points, known = _on_sphere(latitude, longitude)
+    points, known = _known_on_sphere(latitude, longitude)
     pairs = np.empty((0, 2), np.intp)
     if len(known):
         pairs = known[KDTree(points).query_pairs(_CHORD, output_type="ndarray")]
@@ -47,20 +47,25 @@ def near_others(
 ) -> NDArray[np.bool_]:
     """Which places (``[N]`` degrees) are at most 5 km from one of the others (``[M]``); NaN is unknown, and far."""
     near = np.zeros(len(latitude), np.bool_)
-    points, known = _on_sphere(latitude, longitude)
-    others, _ = _on_sphere(latitudes, longitudes)
+    points, known = _known_on_sphere(latitude, longitude)
+    others, _ = _known_on_sphere(latitudes, longitudes)
     if len(points) and len(others):
         near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=_CHORD)[0])
     return near
 
 
-def _on_sphere(
+def on_sphere(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """These positions (``[N]`` degrees) as points ``[N, 3]`` of a sphere of radius 1; NaN where one is unknown."""
+    phi, lam = np.radians(latitude), np.radians(longitude)
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
+
+
+def _known_on_sphere(
     latitude: NDArray[np.float64], longitude: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The known of these positions as points ``[K, 3]`` of a sphere of radius 1, and which they are ``[K]``."""
+    """The points ``[K, 3]`` of those that are known, and which they are ``[K]``."""
     known = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
-    phi, lam = np.radians(latitude[known]), np.radians(longitude[known])
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1), known
+    return on_sphere(latitude[known], longitude[known]), known
 
 
 def folds(groups: NDArray[np.intp], count: int, seed: tuple[int, ...]) -> NDArray[np.intp]:

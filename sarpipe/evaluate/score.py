@@ -16,7 +16,7 @@ from sarpipe.evaluate.neighbours import clusters
 from sarpipe.evaluate.targets import Targets, choose_targets
 
 MEASURES = ("mean_r2", "recall_at_1", "mrr", "displaced_recall_at_1", "displaced_mrr")
-"""What decides between two methods."""
+"""What is said of a method over all targets and all places."""
 
 Figures = Mapping[str, Estimate]
 
@@ -69,23 +69,25 @@ def measure(cubes: CubeSet, encoded: Encoded, seed: int, progress: Callable[[str
     groups, near = clusters(cubes.index["latitude"].to_numpy(np.float64), cubes.index["longitude"].to_numpy(np.float64))
     targets = choose_targets(cubes.truth, [cubes.ids[i] for i in encoded.places], groups[encoded.places])
     drawn = resamples(groups[encoded.paired], (seed, 2)) if len(encoded.paired) >= 2 else None
+    of_targets = resamples(targets.groups, (seed, 1)) if isinstance(targets, Targets) else None
     scores = {}
     for name, vectors in encoded.whole.items():
         progress(name)
         scores[name] = Scores(
-            _probe(vectors, targets, seed),
+            _probe(vectors, targets, seed, of_targets),
             _retrieval(encoded.query, encoded.gallery, name, drawn),
             _retrieval(encoded.query_corner, encoded.gallery_corner, name, drawn),
         )
     return Measured(targets, groups, near, scores)
 
 
-def _probe(vectors: NDArray[np.float32], targets: Targets | str, seed: int) -> Figures:
-    if isinstance(targets, str):
+def _probe(
+    vectors: NDArray[np.float32], targets: Targets | str, seed: int, drawn: NDArray[np.float64] | None
+) -> Figures:
+    if drawn is None or isinstance(targets, str):
         return {}
     predicted = probe.predict(vectors[targets.rows], targets.values, targets.groups, seed)
-    weights = resamples(targets.groups, (seed, 1))
-    return dict(zip(targets.names, probe.r_squared(targets.values, predicted, weights), strict=True))
+    return dict(zip(targets.names, probe.r_squared(targets.values, predicted, drawn), strict=True))
 
 
 def _retrieval(

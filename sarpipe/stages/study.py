@@ -22,7 +22,7 @@ from sarpipe.evaluate.spectrum import rankme
 from sarpipe.settings import Settings
 from sarpipe.stages.evaluate import CODE as EVALUATION
 from sarpipe.stages.evaluate import SEED
-from sarpipe.stages.places import cubes_digest, load_cubes
+from sarpipe.stages.places import cubes_digest, load_cubes, open_cubes
 from sarpipe.stages.step import Step, make, plan_step, require
 from sarpipe.stages.train import OnStep, make_model, plan_train
 from sarpipe.storage import Artefact
@@ -102,7 +102,7 @@ def make_study(
     study = {
         "train": settings.train.model_dump(mode="json", exclude={"seed"}),
         "places": {
-            "learnt_from": len(load_cubes(cube_set).ids),
+            "learnt_from": measured.learnt_from,
             "measured_on": len(measured.places.ids),
             "held_out": held_out is not None,
             "left_out_as_near": measured.left_out,
@@ -134,19 +134,22 @@ class _Measured:
     Attributes:
         places: They.
         key: What they depend on.
+        learnt_from: How many places there are to learn from.
         left_out: How many were held out in vain, as they are near one to learn from.
     """
 
     places: CubeSet
     key: Mapping[str, str]
+    learnt_from: int
     left_out: int
 
     @classmethod
     def on(cls, cube_set: Artefact, held_out: Artefact | None) -> _Measured:
-        learnt = load_cubes(cube_set)
         if held_out is None:
-            return cls(learnt, {"cubes": cubes_digest(cube_set)}, 0)
-        places = load_cubes(held_out)
+            places = load_cubes(cube_set)
+            return cls(places, {"cubes": cubes_digest(cube_set)}, len(places.ids), 0)
+        # Left in its files: of what is learnt from, only the positions are asked here.
+        learnt, places = open_cubes(cube_set, 0), load_cubes(held_out)
         positions = (index[name].to_numpy(np.float64) for index in (places.index, learnt.index) for name in _POSITION)
         far = np.flatnonzero(~near_others(*positions))
         if not len(far):
@@ -157,9 +160,8 @@ class _Measured:
         truth = None if places.truth is None else places.truth.iloc[far]
         ids = tuple(places.ids[i] for i in far)
         kept = CubeSet(ids, places.cubes[far], places.frames[far], places.index.iloc[far], truth)
-        return cls(
-            kept, {"cubes": cubes_digest(held_out), "far_from": cubes_digest(cube_set)}, len(places.ids) - len(far)
-        )
+        key = {"cubes": cubes_digest(held_out), "far_from": cubes_digest(cube_set)}
+        return cls(kept, key, len(learnt.ids), len(places.ids) - len(far))
 
 
 def _on_step(say: Callable[[str], None], name: str) -> OnStep:

@@ -13,9 +13,11 @@ from sarpipe.evaluate.estimate import Estimate
 
 @dataclass(frozen=True)
 class Result:
-    """Attributes:
-    figures: Of `sarpipe.evaluate.score.MEASURES` those that were measured.
-    rankme: See `sarpipe.evaluate.spectrum.rankme`; None where it is not defined.
+    """Its figures.
+
+    Attributes:
+        figures: Of `sarpipe.evaluate.score.MEASURES` those that were measured.
+        rankme: See `sarpipe.evaluate.spectrum.rankme`; None where it is not defined.
     """
 
     figures: Mapping[str, Estimate]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from sarpipe.evaluate.claims import LADDER, MEASURES, rung
+from sarpipe.evaluate.claims import DECISIVE, LADDER, rung
 
 
 def _differences(**changed: tuple[float, float] | None) -> list[dict[str, object]]:
     """Every baseline beaten on everything, but for what is changed."""
     names = [name for names in LADDER for name in names]
-    rows = [{"measure": m, "baseline": n, "interval": [0.1, 0.2]} for n in names for m in MEASURES]
+    rows = [{"measure": m, "baseline": n, "interval": [0.1, 0.2]} for n in names for m in DECISIVE]
     for row in rows:
         if f"{row['baseline']}_{row['measure']}" in changed:
             row["interval"] = changed[f"{row['baseline']}_{row['measure']}"]

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.channels import N_DATES
+from sarpipe.evaluate.neighbours import on_sphere
 
 _YEAR_DAYS = 365.25
 
@@ -24,10 +25,9 @@ def position(index: pd.DataFrame) -> NDArray[np.float32]:
         ``float32 [N, 11]``: x, y, z on the unit sphere, then cosine and sine of the day of the year of each date. What
         is not known is the mean of the places that know it; 0 if none does.
     """
-    phi, lam = np.radians(index[["latitude", "longitude"]].to_numpy(np.float64)).T
-    sphere = [np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)]
+    sphere = on_sphere(*index[["latitude", "longitude"]].to_numpy(np.float64).T)
     angles = 2 * np.pi * _days(index["dates"]) / _YEAR_DAYS
-    vectors = np.concatenate([np.stack(sphere, axis=1), np.cos(angles), np.sin(angles)], axis=1)
+    vectors = np.concatenate([sphere, np.cos(angles), np.sin(angles)], axis=1)
     known = np.isfinite(vectors)
     mean = np.where(known, vectors, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, vectors, mean).astype(np.float32)
