@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sarpipe.errors import UsageError
+from sarpipe.storage.remote import RemotePath
 
 SUFFIXES = (".zarr.zip", ".zarr", ".tar")
 
@@ -20,6 +22,7 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+P = TypeVar("P", Path, RemotePath)
 
 
 def store_name(store: Named) -> str:
@@ -33,6 +36,13 @@ def store_name(store: Named) -> str:
 def in_order(stores: Iterable[N]) -> list[N]:
     """Sorted by name, and of one name by where they lie."""
     return sorted(stores, key=lambda store: (store_name(store), str(store)))
+
+
+def where_listed(here: P, name: str) -> list[P]:
+    """Where a store may lie that a split list in this folder names: beside it, or where a download puts it."""
+    split = "val" if "_val_" in name else "train"
+    folders = (here, here / f"{split}/S1GRD", here.parent / f"{split}/S1GRD")
+    return list(dict.fromkeys(folder / name for folder in folders))
 
 
 def check_names(stores: Iterable[Named]) -> None:

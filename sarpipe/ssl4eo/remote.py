@@ -25,7 +25,7 @@ from sarpipe.errors import DataError, RemoteError, UsageError
 from sarpipe.ssl4eo.archive import MAX_FILE_BYTES, fingerprint, open_zip
 from sarpipe.ssl4eo.bundle import MAX_MEMBER_BYTES, SUFFIX
 from sarpipe.ssl4eo.group import PART, Group, RemoteGroup, Source, holds_single_place, name_groups
-from sarpipe.ssl4eo.name import check_names, in_order, store_name
+from sarpipe.ssl4eo.name import check_names, in_order, store_name, where_listed
 from sarpipe.storage import RemotePath, Stat, digest_json, remote_path
 from sarpipe.storage.durable import storage_errors
 from sarpipe.storage.remote import check_bucket
@@ -318,9 +318,7 @@ def _listed(source: RemotePath) -> list[Stat]:
 
 
 def _found(source: RemotePath, name: str) -> Stat:
-    split = "val" if "_val_" in name else "train"
-    here = source.parent
-    places = [folder / name for folder in (here, here / f"{split}/S1GRD", here.parent / f"{split}/S1GRD")]
+    places = where_listed(source.parent, name)
     for place in places:
         with suppress(FileNotFoundError):
             return place.stat()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sarpipe.errors import UsageError
 from sarpipe.ssl4eo.group import PART, Group, Source, group_places
-from sarpipe.ssl4eo.name import check_names, in_order
+from sarpipe.ssl4eo.name import check_names, in_order, where_listed
 from sarpipe.ssl4eo.remote import find_remote
 from sarpipe.storage.remote import is_url, local_path
 
@@ -79,8 +79,7 @@ def _listed(path: Path) -> list[Path]:
     names = [line.strip() for line in lines if line.strip()]
     stores = []
     for name in names:
-        split = "val" if "_val_" in name else "train"
-        places = [folder / name for folder in (path.parent, *(up / split / "S1GRD" for up in path.parents[:2]))]
+        places = where_listed(path.parent, name)
         found = next((place for place in places if place.exists()), None)
         if found is None:
             raise UsageError(
