@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.cubes import CubeSet
+from sarpipe.report.explorer import EXPLORER_STYLE, SCRIPT_POLICY, explorer_section, script
 from sarpipe.report.loss_curve import training_section
 from sarpipe.report.markup import Html, join, number, paragraph, text
 from sarpipe.report.projection import projection_section
@@ -19,7 +20,10 @@ from sarpipe.report.quicklook import quicklook_section
 from sarpipe.report.record import compression_section, provenance_section, quarantine_section, summary_list
 from sarpipe.report.style import STYLE
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; {SCRIPT_POLICY}; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,16 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The report as one HTML document: no script, no address, nothing loaded; the same bytes for the same report.
+    """The report as one HTML document: no address, nothing loaded; the same bytes for the same report.
 
-    Its size does not grow with the number of places: see `projection_section`, `quicklook_section` and
-    `quarantine_section` for what is shown of many.
+    Its one script is that of the explorer; without it the rest of the page is the same. Its size is bounded, whatever
+    the number of places: see `explorer_section`, `projection_section`, `quicklook_section` and `quarantine_section`
+    for what is shown of many.
     """
     sections = join(
         [
             claims_section(report.figures),
+            explorer_section(report.places, report.vectors),
             quality_section(report.figures),
             training_section(report.losses, report.monitors),
             projection_section(report.places, report.vectors),
@@ -78,7 +84,7 @@ def render(report: Report) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{text(report.title)}</title>
 <link rel="icon" href="data:,">
-<style>{STYLE}</style>
+<style>{STYLE}{EXPLORER_STYLE}</style>
 </head>
 <body>
 {_header(report)}
@@ -86,7 +92,7 @@ def render(report: Report) -> str:
 {sections}
 </main>
 <footer></footer>
-</body>
+{script()}</body>
 </html>
 """
 
@@ -102,7 +108,9 @@ def _header(report: Report) -> Html:
         "notes": "Notes",
         "provenance": "Provenance",
     }
-    links = join(Html(f'<li><a href="#{anchor}">{name}</a></li>') for anchor, name in contents.items())
+    # The explorer's own link is shown by its script.
+    explorer = Html('<li id="explorer-link" hidden><a href="#explorer">Explorer</a></li>')
+    links = explorer + join(Html(f'<li><a href="#{anchor}">{name}</a></li>') for anchor, name in contents.items())
     facts = {name: value for name, value in report.summary.items() if name != "places"}
     return Html(
         f"<header>\n<h1>{text(report.title)}</h1>\n{summary_list(facts)}\n"

@@ -98,6 +98,11 @@ def dominant_class(places: CubeSet) -> pd.Series | None:
     return fractions.idxmax(axis=1).astype(str).str.removeprefix("fraction_").str.replace("_", " ")
 
 
+def class_counts(classes: pd.Series) -> pd.Series:
+    """Places of each class, the largest class first; the order in which classes get their colours and markers."""
+    return classes.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
+
+
 def mean_vv(places: CubeSet) -> NDArray[np.float64]:
     """Mean of channel ``mean_vv`` over the pixels with data, dB, ``[N]``; NaN where a place has none."""
     channel = places.cubes[:, CHANNELS.index("mean_vv")]
@@ -123,7 +128,7 @@ def _latitudes(places: CubeSet) -> NDArray[np.float64]:
 
 def _class_view(points: NDArray[np.float64], shares: NDArray[np.float64], classes: pd.Series) -> Html:
     figure, axes = new_axes(400, 380, _axis_label(1, shares), _axis_label(2, shares))
-    counts = classes.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
+    counts = class_counts(classes)
     shown = list(counts.index[:_MAX_CLASSES])
     for name, colour, marker in zip(shown, PALETTE, MARKERS, strict=False):
         members = points[(classes == name).to_numpy()]

@@ -28,7 +28,7 @@ NO_DATA = (230, 66, 200)
 """Red, green and blue of a pixel without data: in none of the colour maps."""
 
 _COLOURS = {"mean": "gray", "std": "viridis", "diff": "RdBu_r"}
-_UNITS = {"vv": "dB", "vh": "dB", "clahe": "grey levels", "edge": "Sobel of grey levels"}
+UNITS = {"vv": "dB", "vh": "dB", "clahe": "grey levels", "edge": "Sobel of grey levels"}
 _MEAN_PERCENTILES = (1.0, 99.0)
 """Wide enough that a lake of a few per cent of the pixels stays darker than bare fields."""
 
@@ -135,7 +135,7 @@ def _legend(scales: Sequence[Scale]) -> Html:
         (Html(f"{text(statistic)} {_ramp(line[0])}"), *(_range(scale) for scale in line))
         for statistic, line in zip(STATISTICS, grid, strict=True)
     ]
-    head = ["over the dates", *(f"{feature}, {_UNITS[feature]}" for feature in FEATURES)]
+    head = ["over the dates", *(f"{feature}, {UNITS[feature]}" for feature in FEATURES)]
     swatch = f'<span class="swatch" style="background:rgb{NO_DATA}"></span>'
     words = (
         "Means from the 1st to the 99th percentile of these places, bright is high. Deviations (std) from 0 to the "

@@ -19,6 +19,8 @@ CODE = (
     "cubes.py",
     "report",
     "embeddings",
+    "evaluate/neighbours.py",
+    "evaluate/standard.py",
     "memory.py",
     "stages/places.py",
     "stages/provenance.py",

@@ -53,14 +53,14 @@ def code_version(parts: tuple[str, ...]) -> str:
 def _files(path: Path) -> Sequence[Path]:
     if path.is_file():
         return [path]
-    found = sorted(file for kind in ("*.py", "*.c") for file in path.rglob(kind))
+    found = sorted(file for kind in ("*.py", "*.c", "*.js", "*.css", "*.json") for file in path.rglob(kind))
     if not found:
         raise FileNotFoundError(f"no code at {path}")
     return found
 
 
 def _normalised(path: Path) -> str:
-    if path.suffix == ".c":
+    if path.suffix != ".py":
         return path.read_text(encoding="utf-8")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
