@@ -51,7 +51,9 @@ class Scale:
     high: float
 
     def levels(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Values of any shape to 0..254 along the colour map, 255 where there is no data."""
+        """Values of any shape to 0..254 along the colour map, 255 where there is no data, or no scale to see it on."""
+        if not np.isfinite(self.low):
+            return np.full(image.shape, _LEVELS, np.uint8)
         span = max(self.high - self.low, 1e-6)
         valid = np.isfinite(image)
         share = np.clip((np.where(valid, image, 0) - self.low) / span, 0, 1)

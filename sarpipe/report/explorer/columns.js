@@ -48,8 +48,8 @@ const passOf = Array.from({ length: count }, (_, i) => {
 });
 
 function signed(number, digits) {
-  return number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
-    .replace("-", "−");
+  const format = { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" };
+  return number.toLocaleString("en", format).replace("-", "−");
 }
 
 const whole = (number) => signed(number, 0);

@@ -52,8 +52,8 @@ function channels(i) {
     grid.append(element("figure", {}, channelPicture(i, index), element("figcaption", {},
       element("b", {}, channel.name), element("span", {}, `${range}${channel.range ? unit : ""}`))));
   });
-  const note = "Mean, deviation (std) and last minus first (diff) over the dates: blue fell, red rose. Ranges are those "
-    + "of the colours, the same for all places; clahe and edge in grey levels.";
+  const note = "Mean, deviation (std) and last minus first (diff) over the dates: blue fell, red rose, pink is no "
+    + "data. Ranges are those of the colours, the same for all places; clahe and edge in grey levels.";
   return block(heading, note, grid);
 }
 
@@ -67,9 +67,10 @@ function dates(i) {
     const at = DATES * i + date;
     const lines = [element("b", {}, day(days[at]))];
     const pass = passes.names[passes.codes[at]];
-    const orbit = orbits && orbits[at] ? `orbit ${orbits[at]}` : "";
-    const seen = [pass === "unknown" ? "" : pass, orbit].filter(Boolean).join(", ");
-    lines.push(element("span", {}, seen || "orbit not known"));
+    const orbit = orbits ? orbits[at] : 0;
+    if (pass === "unknown" && !orbit) lines.push(element("span", {}, "orbit not known"));
+    if (pass !== "unknown") lines.push(element("span", {}, pass));
+    if (orbit) lines.push(element("span", {}, `orbit ${orbit}`));
     if (validByDate) lines.push(element("span", {}, `${validByDate[at]} % with data`));
     const pictures = pictured.has(i)
       ? [0, 1].map((band) => element("div", { class: "band" }, datePicture(i, band, date),

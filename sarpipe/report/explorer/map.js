@@ -1,6 +1,6 @@
 // What lies below the places: land, graticule and scale bar of the map; the axes of the projection.
 
-const DEGREES = [30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
+const DEGREES = [90, 60, 30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
 const KM_A_DEGREE = 111.195;
 const LAND_UNTIL_DEGREES = 6;
 

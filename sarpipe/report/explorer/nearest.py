@@ -41,7 +41,7 @@ def nearest(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.intp],
         product[np.arange(len(own)), own] = -np.inf
         found = np.sort(np.argpartition(product, -wide, axis=1)[:, -wide:], axis=1)
         exact = np.einsum("nd,nkd->nk", unit[own], unit[found])
-        order = np.argsort(-exact.round(9), axis=1, kind="stable")[:, :count]
+        order = np.argsort(-exact.round(12), axis=1, kind="stable")[:, :count]
         rows[own] = np.take_along_axis(found, order, axis=1)
         similarity[own] = np.take_along_axis(exact, order, axis=1)
     return rows, similarity

@@ -37,7 +37,7 @@ class Plot {
 
   resize() {
     const { clientWidth: width, clientHeight: height } = this.host;
-    if (!width || !height) return;
+    if (!width || !height || (width === this.width && height === this.height)) return;
     const first = !this.width;
     this.width = width;
     this.height = height;
@@ -47,7 +47,8 @@ class Plot {
       canvas.height = Math.round(height * this.ratio);
     }
     if (first || this.zoom === 1) this.fit();
-    else this.draw();
+    // Now, before the page is painted: a canvas of a new size is empty.
+    this.drawAll();
   }
 
   // All places, with a margin for the labels at the left and at the bottom.
@@ -101,9 +102,13 @@ class Plot {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
-      this.drawBase();
-      this.drawTop();
+      this.drawAll();
     });
+  }
+
+  drawAll() {
+    this.drawBase();
+    this.drawTop();
   }
 
   cleared(canvas) {
