@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from sarpipe.report.explorer import EXPLORER_STYLE
 from sarpipe.report.style import STYLE
 
 
@@ -21,3 +22,16 @@ def test_every_text_colour_has_the_contrast_of_wcag_aa(theme: int) -> None:
         for ground in ("paper", "raised"):
             low, high = sorted(luminance(colours[name]) for name in (ink, ground))
             assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_the_explorer_has_the_contrast_of_wcag_aa(theme: int) -> None:
+    def colours(style: str) -> dict[str, str]:
+        blocks = re.findall(r"(@media \(prefers-color-scheme: dark\) \{\s*)?:root \{(.*?)\}", style, flags=re.DOTALL)
+        chosen = [block for dark, block in blocks if bool(dark) == bool(theme)]
+        return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", " ".join(chosen)))
+
+    page = colours(STYLE) | colours(EXPLORER_STYLE)
+    for ink, ground, least in [("muted", "sea", 4.5), ("edge", "paper", 3), ("accent", "sea", 3), ("ink", "land", 4.5)]:
+        low, high = sorted(luminance(page[name]) for name in (ink, ground))
+        assert (high + 0.05) / (low + 0.05) >= least, (ink, ground)

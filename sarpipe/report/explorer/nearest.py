@@ -53,4 +53,5 @@ def distances_km(
     """How far it is over the ground from each place (``[N]`` degrees) to others (``[N, K]``); NaN where not known."""
     points = on_sphere(latitude, longitude)
     chord = np.linalg.norm(points[:, None] - points[rows], axis=2)
-    return 2 * _EARTH_KM * np.arcsin(np.minimum(chord / 2, 1))
+    distance: NDArray[np.float64] = 2 * _EARTH_KM * np.arcsin(np.minimum(chord / 2, 1))
+    return distance
