@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sarpipe.channels import EMBED_DIM
 from sarpipe.cubes import Rows
@@ -42,14 +43,59 @@ def embed(
     where = pick_device(device)
     worker = copy.deepcopy(encoder).to(where).eval()
     result = np.empty((len(cubes), EMBED_DIM), np.float32)
-    batch = np.zeros((batch_size, *cubes.shape[1:]), np.float32)
+    starts = range(0, len(cubes), batch_size)
+    room = _Room((batch_size, *cubes.shape[1:]), where)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        for start in range(0, len(cubes), batch_size):
-            part = cubes[start : start + batch_size]
-            batch[: len(part)] = part
-            batch[len(part) :] = 0
-            vectors = worker(torch.from_numpy(batch).to(where))
-            result[start : start + len(part)] = vectors[: len(part)].cpu().numpy()
+        passes = (_Vectors(worker(room.filled(cubes[start : start + batch_size]))) for start in starts)
+        for start, vectors in zip(starts, _one_behind(passes), strict=True):
+            part = result[start : start + batch_size]
+            part[:] = vectors.arrived()[: len(part)].numpy()
             if progress is not None:
                 progress(start + len(part), len(cubes))
     return result
+
+
+class _Room:
+    """Where a batch lies on its way to the device: on a CPU always the same memory, for a GPU pages that stay."""
+
+    def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
+        self._shape = shape
+        self._device = device
+        self._room = torch.empty(shape if device.type != "cuda" else 0)
+
+    def filled(self, part: NDArray[np.floating]) -> Tensor:
+        """These places, and zeros for those that are lacking, on the device."""
+        gpu = self._device.type == "cuda"
+        # The batch before may still be on its way to a GPU; torch takes its memory again once it has arrived.
+        batch = torch.empty(self._shape, pin_memory=True) if gpu else self._room
+        batch[: len(part)] = torch.from_numpy(np.ascontiguousarray(part))
+        batch[len(part) :] = 0
+        return batch.to(self._device, non_blocking=True)
+
+
+class _Vectors:
+    """Vectors on their way from the device, for which nobody waits before they are asked for."""
+
+    def __init__(self, vectors: Tensor) -> None:
+        self._arrival = torch.cuda.Event() if vectors.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._arrival is not None:
+            vectors = torch.empty(vectors.shape, pin_memory=True).copy_(vectors, non_blocking=True)
+            self._arrival.record()
+        self._vectors = vectors
+
+    def arrived(self) -> Tensor:
+        """They, in main memory."""
+        if self._arrival is not None:
+            self._arrival.synchronize()
+        return self._vectors
+
+
+def _one_behind(passes: Iterable[_Vectors]) -> Iterator[_Vectors]:
+    """Each once the next has begun: a GPU works on that one while this one is fetched and the one after is read."""
+    before: _Vectors | None = None
+    for one in passes:
+        if before is not None:
+            yield before
+        before = one
+    if before is not None:
+        yield before

@@ -134,21 +134,13 @@ def train(
     plan = Plan.of(settings, len(cubes.ids), where)
     _check_shares(plan)
     mean, std = channel_statistics(cubes.cubes)
-    state = fresh_state(settings, plan, mean, std, where)
     key = _key(cubes, settings, plan, mean, std)
-    resumed = checkpoint.resume(checkpoints, key, state)
-    if not processes.agree([resumed, int(key[:15], 16)], where):
-        raise TrainingError(
-            "the processes do not train the same: cubes, settings or checkpoints differ between them",
-            "Let all of them see the same output folder (--data)",
-        )
-    if resumed and processes.rank() == 0:
-        log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
-    places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
-    run = _Run(settings, plan, places, state, checkpoints, key, checkpoint_seconds)
     without_chance = deterministic(where, wanted=settings.deterministic)
     with freed_memory_kept(), out_of_memory(plan.batch_size, where), without_chance:
-        _steps(run, progress)
+        state = fresh_state(settings, plan, mean, std, where)
+        resumed = _resumed(checkpoints, key, state, plan, where)
+        places = Places(cubes, where, with_frames=settings.views.date_subset > 0)
+        _steps(_Run(settings, plan, places, state, checkpoints, key, checkpoint_seconds), progress)
     return _result(state, plan, where, {"places": len(cubes.ids), "resumed_from_step": resumed})
 
 
@@ -219,6 +211,19 @@ def _key(
     )
 
 
+def _resumed(checkpoints: Path, key: str, state: State, plan: Plan, device: torch.device) -> int:
+    """Bring the state to where the newest checkpoint of this run is: the steps that are done."""
+    resumed = checkpoint.resume(checkpoints, key, state)
+    if not processes.agree([resumed, int(key[:15], 16)], device):
+        raise TrainingError(
+            "the processes do not train the same: cubes, settings or checkpoints differ between them",
+            "Let all of them see the same output folder (--data)",
+        )
+    if resumed and processes.rank() == 0:
+        log.info("going on from the checkpoint after step %d of %d", resumed, plan.steps)
+    return resumed
+
+
 def _steps(run: _Run, progress: Progress | None) -> None:
     """All steps that are left."""
     state, plan, order = run.state, run.plan, run.order()
@@ -232,7 +237,7 @@ def _steps(run: _Run, progress: Progress | None) -> None:
         for batch in batches:
             epoch, number = divmod(state.step, plan.steps_per_epoch)
             outcome = take_step(batch, epoch)
-            pending.append(outcome.loss.detach())
+            pending.append(outcome.loss)
             if state.step == 1:
                 stop_if_views_leak(*outcome.projections)
             state.keep(outcome.embeddings, number * plan.batch_size)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -50,17 +52,26 @@ class Places:
         rows: list[Rows] = [cubes.cubes, cubes.frames] if with_frames else [cubes.cubes]
         on_gpu = device.type == "cuda" and _fits(rows, device)
         self._data = [_on_gpu(part, device) if on_gpu else _as_they_lie(part) for part in rows]
+        self._copied = device.type == "cuda" and not on_gpu
         self._readers = readers if any(isinstance(part, RowFiles) for part in self._data) else 0
 
     def batches(self, positions: Iterable[Tensor]) -> Generator[Batch, None, None]:
         """The batches of these positions (each ``int64 [B]``, on the CPU), in this order.
 
         From files, the next ones are read while one is worked on: at most `AHEAD` and the one that is given out are
-        in memory.
+        in memory. To a GPU they are copied beside the step that it is still working on.
         """
+        beside = _Beside(self.device) if self._copied else None
+        with closing(self._taken_in_turn(positions)) as turns:
+            for part, taken in turns:
+                batch = partial(self._batch, part, taken)
+                yield beside(batch) if beside else batch()
+
+    def _taken_in_turn(self, positions: Iterable[Tensor]) -> Generator[tuple[Tensor, list[Tensor]], None, None]:
+        """The rows at each of these positions, wherever they lie."""
         if not self._readers:
             for part in positions:
-                yield self.batch(part)
+                yield part, self._taken(part)
             return
         parts = iter(positions)
         with ThreadPoolExecutor(self._readers, thread_name_prefix="sarpipe-read") as readers:
@@ -72,13 +83,22 @@ class Places:
                     if not reading:
                         return
                     first = reading.popleft()
-                    yield self._batch(first.positions, first.result())
+                    yield first.positions, first.result()
             finally:
                 readers.shutdown(cancel_futures=True)
 
     def batch(self, positions: Tensor) -> Batch:
         """The places at these positions (``int64 [B]``, on the CPU), on the device."""
-        return self._batch(positions, [_taken(part, positions) for part in self._data])
+        return self._batch(positions, self._taken(positions))
+
+    def _taken(self, positions: Tensor) -> list[Tensor]:
+        return [self._ready(_taken(part, positions)) for part in self._data]
+
+    def _ready(self, rows: Tensor) -> Tensor:
+        """Rows in memory as a GPU fetches them without anyone waiting: half as wide, and in pages that stay."""
+        if not self._copied or rows.is_cuda:
+            return rows
+        return torch.empty(rows.shape, dtype=torch.float16, pin_memory=True).copy_(rows)
 
     def _batch(self, positions: Tensor, taken: Sequence[Tensor]) -> Batch:
         # Without waiting: a GPU may still be busy with the steps before.
@@ -98,7 +118,7 @@ class Places:
         taken, futures = [], []
         for part in self._data:
             if not isinstance(part, RowFiles):
-                taken.append(_taken(part, positions))
+                taken.append(self._ready(_taken(part, positions)))
                 continue
             known = torch.from_numpy(np.empty(0, part.dtype)).dtype
             shape, pinned = (len(wanted), *part.shape[1:]), self.device.type == "cuda"
@@ -108,6 +128,26 @@ class Places:
                 for start in range(0, len(wanted), size)
             ]
         return _Reading(positions, taken, futures)
+
+
+class _Beside:
+    """A stream of a GPU for copies: on the stream of the steps a copy would wait for the step before it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._steps = torch.cuda.current_stream(device)
+        # What the batches are taken from was made there.
+        self._stream.wait_stream(self._steps)
+
+    def __call__(self, copied: Callable[[], Batch]) -> Batch:
+        """Copy, let the steps wait for it, and keep its memory from other batches until they are done with it."""
+        with torch.cuda.stream(self._stream):
+            batch = copied()
+        self._steps.wait_stream(self._stream)
+        for tensor in batch:
+            if tensor is not None:
+                tensor.record_stream(self._steps)
+        return batch
 
 
 class _Reading(NamedTuple):

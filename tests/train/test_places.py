@@ -68,6 +68,23 @@ def test_batches_from_files_are_those_from_memory_for_any_number_of_readers(
     assert all(same(files.batch(part), other) for part, other in zip(wanted, read, strict=True))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("where", ["memory", "files"])
+def test_batches_that_are_copied_to_a_gpu_are_those_that_lie_there(
+    toy_places: Callable[..., CubeSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    places, gpu = toy_places(96), torch.device("cuda")
+    there = Places(places, gpu, with_frames=True)
+    monkeypatch.setattr("sarpipe.train.places.SHARE_OF_GPU", 0)
+    copied = Places(in_files(places, tmp_path) if where == "files" else places, gpu, with_frames=True)
+    wanted = torch.randint(96, (40, 64)).unbind()
+    work = torch.ones(2048, 2048, device=gpu)
+    for one, other in zip(there.batches(wanted), copied.batches(wanted), strict=True):
+        for _ in range(20):  # a step that the copy of the next batch may overtake
+            work = work @ work / 2048
+        assert same(Batch._make(part.clone() for part in one), Batch._make(part.clone() for part in other))
+
+
 def test_leaving_early_and_failing_end_the_readers(toy_places: Callable[..., CubeSet], tmp_path: Path) -> None:
     def readers() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name.startswith("sarpipe-read")]
