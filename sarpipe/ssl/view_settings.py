@@ -20,7 +20,7 @@ class ViewSettings(BaseModel):
         le=1,
         description="Probability that a view is taken from a random 2, 3 or 4 of the dates, not from all",
     )
-    crop_min: float = Field(0.2, gt=0.01, le=1, description="Least share of the area that a crop keeps; 1: no crop")
+    crop_min: float = Field(0.8, gt=0.01, le=1, description="Least share of the area that a crop keeps; 1: no crop")
     symmetry: Literal["none", "flips", "dihedral"] = Field(
         "dihedral", description="Flips: left-right and up-down; dihedral: these and quarter turns"
     )
@@ -32,8 +32,8 @@ class ViewSettings(BaseModel):
         0.5, ge=0, le=5, description="Largest standard deviation of the added speckle of one date at 64 px, dB"
     )
     db_offset: float = Field(
-        1.0, ge=0, le=10, description="Largest offset of a polarisation's mean level, equal at all dates, dB"
+        0.5, ge=0, le=10, description="Largest offset of a polarisation's mean level, equal at all dates, dB"
     )
     polarisation_drop: float = Field(
-        0.2, ge=0, le=1, description="Probability that everything from VV, or everything from VH, is left out"
+        0.0, ge=0, le=1, description="Probability that everything from VV, or everything from VH, is left out"
     )

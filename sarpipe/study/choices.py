@@ -31,12 +31,13 @@ _NO_NEGATIVES = {"temperature": None, "neighbour_km": 0.0}
 
 CHOICES = (
     Choice("dates", "both views of all dates", {"views": {"date_subset": 0.0}}),
-    Choice("crop", "crops of 80 to 100 % of the area", {"views": {"crop_min": 0.8}}),
+    Choice("crop", "crops of 20 to 100 % of the area", {"views": {"crop_min": 0.2}}),
     Choice("symmetry", "no flips, no turns", {"views": {"symmetry": "none"}}),
     Choice("blur", "no blur", {"views": {"blur": (0.0, 0.0)}}),
     Choice("speckle", "no speckle", {"views": {"speckle": 0.0}}),
     Choice("offset", "no offset of the level", {"views": {"db_offset": 0.0}}),
-    Choice("polarisation", "both polarisations always", {"views": {"polarisation_drop": 0.0}}),
+    Choice("offset_1_db", "an offset of the level by up to 1 dB", {"views": {"db_offset": 1.0}}),
+    Choice("polarisation", "one polarisation left out of a fifth of the views", {"views": {"polarisation_drop": 0.2}}),
     Choice("loss", "NT-Xent", {"loss": "nt_xent"}),
     Choice("loss_vicreg", "VICReg", {"loss": "vicreg", **_NO_NEGATIVES}),
     Choice("loss_barlow_twins", "Barlow Twins", {"loss": "barlow_twins", **_NO_NEGATIVES}),
@@ -52,7 +53,7 @@ CHOICES = (
     Choice("schedule", "a constant learning rate", {"schedule": "constant"}),
     Choice("decay", "no weight decay", {"weight_decay": 0.0}),
 )
-"""Where there are rivals to a choice, the one that the papers start from."""
+"""Where there are rivals to a choice, the one that the papers start from, or that was the default before."""
 
 PRESET = Choice("preset", "preset original, for as many epochs", {"preset": "original"})
 """All of them at once, and the rest of what the program that sarpipe starts from did."""

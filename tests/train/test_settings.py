@@ -19,7 +19,7 @@ def test_importing_the_settings_does_not_import_torch():
 def test_the_presets_say_what_they_stand_for():
     sar, original = TrainSettings.of_preset("sar"), TrainSettings.of_preset("original")
     assert sar == TrainSettings()
-    assert (sar.loss, sar.views.symmetry, sar.views.crop_min, sar.neighbour_km) == ("dcl", "dihedral", 0.2, 5)
+    assert (sar.loss, sar.views.symmetry, sar.views.crop_min, sar.neighbour_km) == ("dcl", "dihedral", 0.8, 5)
     assert (original.loss, original.temperature, original.epochs) == ("nt_xent", 0.5, 10)
     assert (original.batch_size, original.learning_rate, original.weight_decay) == (64, 1e-4, 0)
     assert (original.ema, original.neighbour_km, original.views.date_subset) == (0, 0, 0)
