@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sarpipe.embeddings.geoparquet import write_geoparquet
-from sarpipe.embeddings.neuco_csv import write_csv
+from sarpipe.embeddings.neuco_csv import standardised, write_csv
+from sarpipe.embeddings.origin import Origin
+from sarpipe.embeddings.stac import write_stac
 from sarpipe.embeddings.table import Embeddings
 from sarpipe.embeddings.zarr_group import write_zarr
 
-PARQUET, CSV, ZARR = "embeddings.parquet", "embeddings.csv", "embeddings.zarr"
+PARQUET, CSV, STANDARDISED, ZARR = (
+    "embeddings.parquet",
+    "embeddings.csv",
+    "embeddings_standardised.csv",
+    "embeddings.zarr",
+)
 
 
-def export(folder: Path, embeddings: Embeddings, provenance: Mapping[str, Any]) -> None:
-    """Write ``embeddings.parquet``, ``embeddings.csv`` and ``embeddings.zarr``.
+def export(folder: Path, embeddings: Embeddings, origin: Origin) -> None:
+    """Write ``embeddings.parquet``, ``embeddings.csv``, ``embeddings_standardised.csv``, ``embeddings.zarr``, and
+    ``collection.json`` and ``item.json``, which describe them. Same embeddings and origin, same bytes in all files, in
+    whatever order the places are given.
 
     Args:
         folder: Exists; the caller commits it.
         embeddings: The table.
-        provenance: JSON-able: what the embeddings were made from and by.
+        origin: What the embeddings were made from and by.
     """
-    write_geoparquet(folder / PARQUET, embeddings, provenance)
+    write_geoparquet(folder / PARQUET, embeddings, origin.provenance)
     write_csv(folder / CSV, embeddings)
-    write_zarr(folder / ZARR, embeddings, provenance)
+    write_csv(folder / STANDARDISED, standardised(embeddings))
+    write_zarr(folder / ZARR, embeddings, origin)
+    write_stac(folder, embeddings, origin)

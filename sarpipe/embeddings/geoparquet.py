@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
 from sarpipe.embeddings.footprint import footprints
-from sarpipe.embeddings.hilbert import hilbert_distance
+from sarpipe.embeddings.order import along_curve
 from sarpipe.embeddings.table import FLAGS, LISTS, NUMBERS, TEXTS, Embeddings
 from sarpipe.errors import DataError
 
@@ -62,7 +62,7 @@ def write_geoparquet(path: Path, embeddings: Embeddings, provenance: Mapping[str
         provenance: JSON-able without NaN; goes to the file's metadata under ``sarpipe``.
     """
     places = footprints(embeddings.index)
-    order = _order(embeddings, places)
+    order = along_curve(embeddings, places)
     columns = _columns(embeddings, places)
     metadata = {"geo": _geo(places), "sarpipe": _json(provenance)}
     schema = pa.schema(_TYPES.values(), metadata=metadata)
@@ -99,20 +99,6 @@ def read_geoparquet(path: Path) -> Embeddings:
     flat = vectors.flatten().to_numpy(zero_copy_only=False)
     index = _index(table)
     return Embeddings(tuple(index["id"]), flat.reshape(-1, EMBED_DIM), index)
-
-
-def _order(embeddings: Embeddings, places: NDArray[np.object_]) -> NDArray[np.intp]:
-    centre = shapely.get_coordinates(shapely.centroid(_points_for_missing(places)))
-    longitude, latitude = (embeddings.index[name].to_numpy(np.float64) for name in ("longitude", "latitude"))
-    given = np.isfinite(longitude) & np.isfinite(latitude)
-    longitude, latitude = np.where(given, longitude, centre[:, 0]), np.where(given, latitude, centre[:, 1])
-    unknown = ~given & shapely.is_missing(places)
-    distance = hilbert_distance(longitude, latitude)
-    return np.lexsort([np.array(embeddings.ids, dtype=np.str_), distance, unknown])
-
-
-def _points_for_missing(places: NDArray[np.object_]) -> NDArray[np.object_]:
-    return np.where(shapely.is_missing(places), shapely.Point(0, 0), places)
 
 
 def _columns(embeddings: Embeddings, places: NDArray[np.object_]) -> dict[str, pa.Array]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from sarpipe.channels import N_DATES
+from sarpipe import __version__
+from sarpipe.channels import EMBED_DIM, N_DATES, PIXEL_SPACING_M, PLACE_SIZE
+from sarpipe.embeddings.footprint import footprints
+from sarpipe.embeddings.order import along_curve
+from sarpipe.embeddings.origin import Origin
 from sarpipe.embeddings.table import FLAGS, LISTS, NUMBERS, Embeddings
 
 _CHUNK = 1024
@@ -31,23 +36,43 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "dates": {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"},
 }
 
+_CONVENTION = {
+    "schema_url": "https://raw.githubusercontent.com/geo-embeddings/embeddings-zarr-convention/refs/tags/v1/schema.json",
+    "spec_url": "https://github.com/geo-embeddings/embeddings-zarr-convention/blob/v1/README.md",
+    "uuid": "61c12cc5-0e28-4056-999a-480cf3fb7e4c",
+    "name": "geoemb:",
+    "description": "Geoembeddings convention for geospatial embedding arrays with model provenance",
+}
+"""How a group says that it follows the convention; the convention's schema takes these texts and no others."""
 
-def write_zarr(path: Path, embeddings: Embeddings, provenance: Mapping[str, Any]) -> None:
-    """Write a group: ``embedding (place, dimension)`` float32, and the index as coordinates, in the table's order.
+
+def write_zarr(path: Path, embeddings: Embeddings, origin: Origin) -> None:
+    """Write a group: ``embedding (place, dimension)`` float32, and the index as coordinates, along the Hilbert curve.
 
     Coordinates with one value a place: ``id, store, latitude, longitude, crs, west, south, east, north,
     valid_fraction``, and ``flags`` with a space between them; with one a date ``(place, date)``: ``dates, products,
     orbit_passes, relative_orbits``, where a date that is not there is NaT, 0 or empty text. Metadata is consolidated.
     A chunk that goes missing reads as unknown (NaN, NaT, 0 for crs and orbit, empty text), and each is checksummed.
-    Same embeddings and provenance, same bytes.
+    Same embeddings and origin, same bytes, in whatever order the places are given.
+
+    The attributes follow the Zarr convention for embeddings (geo-embeddings/embeddings-zarr-convention, v1): type
+    ``chip``, dimensions, data type, layout, model and source. It wants a URI for the last two, which have no address
+    of their own: they are named by their SHA-256.
 
     Args:
         path: The folder; it must not exist.
         embeddings: The table.
-        provenance: JSON-able without NaN; becomes the attribute ``sarpipe`` of the group.
+        origin: Its provenance becomes the attribute ``sarpipe`` of the group.
     """
+    rows = along_curve(embeddings, footprints(embeddings.index))
+    index = embeddings.index.iloc[rows].reset_index(drop=True)
+    embeddings = replace(embeddings, ids=tuple(index["id"]), vectors=embeddings.vectors[rows], index=index)
     arrays = _coordinates(embeddings)
-    attributes = {"coordinates": " ".join(sorted(arrays)), "sarpipe": dict(provenance)}
+    attributes = {
+        "coordinates": " ".join(sorted(arrays)),
+        "sarpipe": dict(origin.provenance),
+        **_convention(origin),
+    }
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     _write(group, "embedding", embeddings.vectors, "dimension")
     for name, values in arrays.items():
@@ -57,6 +82,20 @@ def write_zarr(path: Path, embeddings: Embeddings, provenance: Mapping[str, Any]
         warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
         zarr.consolidate_metadata(group.store)
     _sort_metadata(path / "zarr.json")
+
+
+def _convention(origin: Origin) -> dict[str, Any]:
+    return {
+        "zarr_conventions": [_CONVENTION],
+        "geoemb:type": "chip",
+        "geoemb:dimensions": EMBED_DIM,
+        "geoemb:model": f"urn:sarpipe:model:{origin.model}",
+        "geoemb:source_data": [f"urn:sarpipe:cubes:{origin.cubes}"],
+        "geoemb:data_type": "float32",
+        "geoemb:gsd": PIXEL_SPACING_M,
+        "geoemb:chip_layout": {"layout_type": "irregular", "chip_size": [PLACE_SIZE, PLACE_SIZE]},
+        "geoemb:build_version": __version__,
+    }
 
 
 def _coordinates(embeddings: Embeddings) -> dict[str, NDArray[Any]]:

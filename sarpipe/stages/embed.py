@@ -17,6 +17,7 @@ CODE = (
     "cubes.py",
     "model",
     "embeddings",
+    "evaluate/standard.py",
     "memory.py",
     "stages/places.py",
     "stages/provenance.py",
@@ -40,7 +41,7 @@ def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force
         settings.train.preset,
         settings.data / "embeddings",
         inputs={"cubes": cubes_digest(cube_set), "model": model.digest},
-        settings=made_with(cube_set, model),
+        settings={**made_with(cube_set, model), "folders": _folders(cube_set, model)},
         code=CODE,
         force=force,
     )
@@ -49,7 +50,7 @@ def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force
 def make_embeddings(
     step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None = None
 ) -> EmbeddingsReceipt:
-    """Embed: ``embeddings.parquet`` (GeoParquet), ``embeddings.csv`` (NeuCo-Bench), ``embeddings.zarr``.
+    """Embed, and write what `sarpipe.embeddings.export` says.
 
     Raises:
         DataError: An embedding is not finite, or an id stands twice.
@@ -66,10 +67,25 @@ def _embed(
     folder: Path, step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None
 ) -> None:
     from sarpipe.embeddings.export import export
+    from sarpipe.embeddings.origin import Origin
     from sarpipe.embeddings.table import Embeddings
     from sarpipe.model.extract import embed
     from sarpipe.model.weights import load_encoder
 
     places = open_cubes(cube_set, settings.memory_gb)
     vectors = embed(load_encoder(model.folder), places.cubes, device=settings.device, progress=on_batch)
-    export(folder, Embeddings(places.ids, vectors, places.index), provenance(step))
+    folders = _folders(cube_set, model)
+    origin = Origin(
+        name="" if step.folder is None else step.folder.name,
+        provenance=provenance(step),
+        model=model.digest,
+        cubes=cubes_digest(cube_set),
+        model_href=f"../../{folders['model']}/encoder.json",
+        cubes_href=f"../../{folders['cubes']}/",
+    )
+    export(folder, Embeddings(places.ids, vectors, places.index), origin)
+
+
+def _folders(cube_set: Artefact, model: Artefact) -> dict[str, str]:
+    """Where model and cubes lie below the output: the embeddings link to them, so it belongs to their key."""
+    return {"model": f"models/{model.folder.name}", "cubes": f"cubes/{cube_set.folder.parent.name}"}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pyproj import Transformer
 
-from sarpipe.embeddings import Embeddings
+from sarpipe.embeddings import Embeddings, Origin
 from sarpipe.embeddings.table import LISTS
 
 HALF = 1320.0
@@ -82,3 +82,16 @@ def fewer_dates_embeddings(embeddings: Embeddings) -> Embeddings:
         index[name] = [row[:count] for row, count in zip(index[name], (1, 2, 3, 4), strict=True)]
     index["flags"] = [["single_date"], [], ["partly_valid"], []]
     return replace(embeddings, index=index)
+
+
+@pytest.fixture
+def origin() -> Origin:
+    """What some embeddings were made from."""
+    return Origin(
+        name="sar-0123456789ab",
+        provenance={"recipe": {"name": "sar", "enl": 4.4}, "versions": {"sarpipe": "0.1.0"}, "inputs": {"model": "aa"}},
+        model="aa" * 32,
+        cubes="bb" * 32,
+        model_href="../../models/sar-ba9876543210/encoder.json",
+        cubes_href="../../cubes/sar-01234567/",
+    )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sarpipe.embeddings import Embeddings, write_csv
+from sarpipe.embeddings import Embeddings, standardised, write_csv
 from sarpipe.errors import DataError
 
 
@@ -50,3 +50,33 @@ def test_an_id_that_would_break_the_lines_is_refused(
 def test_no_places_are_a_header_alone(tmp_path: Path, make_embeddings: Callable[..., Embeddings]) -> None:
     write_csv(tmp_path / "e.csv", make_embeddings([]))
     assert (tmp_path / "e.csv").read_text().count("\n") == 1
+
+
+def test_standardised_dimensions_have_mean_0_and_deviation_1_and_constant_ones_are_0(
+    tmp_path: Path, make_embeddings: Callable[..., Embeddings]
+) -> None:
+    table = make_embeddings([(f"p{i}", i, 1, 0) for i in (3, 0, 4, 2, 1)])
+    vectors = table.vectors * np.logspace(-3, 3, 1024, dtype=np.float32) + np.float32(5)
+    vectors[:, 7] = 3.3
+    table = replace(table, vectors=vectors)
+    write_csv(tmp_path / "e.csv", standardised(table))
+    frame = pd.read_csv(tmp_path / "e.csv", index_col="id")
+    values = frame.to_numpy(np.float64)
+    varies = np.arange(1024) != 7
+    assert np.all(values[:, ~varies] == 0)
+    np.testing.assert_allclose(values[:, varies].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(values[:, varies].std(axis=0), 1, rtol=1e-6)
+    raw = pd.DataFrame(vectors.astype(np.float64), index=list(table.ids)).loc[frame.index].to_numpy()[:, varies]
+    np.testing.assert_allclose(values[:, varies], (raw - raw.mean(axis=0)) / raw.std(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_both_pass_the_rules_of_the_benchmark(tmp_path: Path, embeddings: Embeddings) -> None:
+    """id column, all ids, exact width, numbers, no NaN, as a reader that knows nothing of sarpipe finds them."""
+    for name, table in (("raw", embeddings), ("standardised", standardised(embeddings))):
+        write_csv(tmp_path / name, table)
+        frame = pd.read_csv(tmp_path / name, header=0)
+        assert "id" in frame.columns
+        values = frame.set_index("id")
+        assert set(embeddings.ids) == set(values.index)
+        assert values.shape[1] == 1024
+        assert not values.astype(float).isna().any(axis=None)
