@@ -152,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     for stage in _STAGES:
         _add_stage(commands, stage)
     _add_study(commands)
+    _add_neuco(commands)
     return parser
 
 
@@ -291,6 +292,27 @@ def _add_study(commands: Any) -> None:
     command.set_defaults(command=_study, format=None, workers=None, dask=None)
 
 
+def _add_neuco(commands: Any) -> None:
+    command = commands.add_parser(
+        "neuco",
+        help="NeuCo-Bench's protocol on a folder of labels",
+        description="Score the embeddings that were made last, or FILE, by the protocol of NeuCo-Bench (40 shuffle "
+        "splits, linear probe, Q) on any labels, beside the last epoch, a ridge regression and random vectors.",
+        epilog="examples:\n  sarpipe neuco labels\n  sarpipe neuco labels --embeddings embeddings.csv --out neuco.csv\n"
+        "  sarpipe neuco labels --check   (only whether the CSV keeps the benchmark's rules)\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "labels", metavar="LABELS", help="folder of <task>__regr.csv and <task>__cls.csv, columns id,label"
+    )
+    command.add_argument("--embeddings", metavar="FILE", help="a .csv or .parquet (default: those made last)")
+    _add_settings(command, preset=True)
+    command.add_argument("--check", action="store_true", help="say whether the CSV could be submitted; score nothing")
+    command.add_argument("--out", metavar="FILE", help="write the results here too, a .csv or .json")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_neuco, format=None, workers=None, dask=None)
+
+
 def _count(low: int, high: int) -> Any:
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -338,6 +360,12 @@ def _study(options: argparse.Namespace) -> int:
 
     held_out = None if options.held_out is None else _settings(options, options.held_out)
     return run_study(options, _settings(options), held_out)
+
+
+def _neuco(options: argparse.Namespace) -> int:
+    from sarpipe.flows.neuco import run_neuco
+
+    return run_neuco(options, _settings(options))
 
 
 def _stage(options: argparse.Namespace) -> int:
