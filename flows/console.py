@@ -94,10 +94,19 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         training = summary["training"]
         resumed = f", gone on after step {training['resumed_from_step']}" if training["resumed_from_step"] else ""
         lines.append(f"training: {training['steps']} steps on {training['device']}{resumed}")
+    if summary["stages"].get("embed") == "computed" and summary["energy"]:
+        lines.append(_energy(summary["energy"]))
     lines += summary.get("claims", [])
     lines += _quarantined(summary)
     lines += [f"  {name:<20} {path}" for name, path in summary["outputs"].items()]
     return lines
+
+
+def _energy(noted: Mapping[str, Any]) -> str:
+    kwh = noted["energy_kwh"]
+    energy = "energy not readable here" if kwh is None else f"{1e3 * kwh:.3g} Wh"
+    device, seconds = noted["emb:energy"]["device_type"], noted["emb:energy"]["inference_duration_s"]
+    return f"embedding: {noted['places_per_second']:.0f} places/s on {device}, {seconds:.1f} s, {energy}"
 
 
 def _quarantined(summary: Mapping[str, Any]) -> list[str]:

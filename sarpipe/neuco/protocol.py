@@ -108,7 +108,7 @@ def q(scores: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What chance decides: weights ``[K, D]``, biases ``[K]``, and for each epoch the rows in order ``[K, n_train]``."""
+    """What chance decides: weights ``[K, D]``, biases ``[K]``, and the rows of each epoch in order ``[K, n_train]``."""
 
     weight: torch.Tensor
     bias: torch.Tensor

@@ -130,6 +130,8 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
     summary["outputs"] = _outputs(settings, results)
     if "train" in results:
         summary["training"] = {name: results["train"][name] for name in ("device", "steps", "resumed_from_step")}
+    if "embed" in results:
+        summary["energy"] = results["embed"]["energy"]
     if "evaluate" in results:
         summary["claims"] = results["evaluate"]["claims"]
     summary["seconds"] = {stage: result["seconds"] for stage, result in results.items()}
@@ -190,7 +192,13 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
         outputs["quarantine"] = address(quarantine_path(settings))
     names = {
         "train": {"model": ""},
-        "embed": {f"embeddings_{kind}": f"embeddings.{kind}" for kind in ("parquet", "csv", "zarr")},
+        "embed": {
+            "embeddings_parquet": "embeddings.parquet",
+            "embeddings_csv": "embeddings.csv",
+            "embeddings_csv_standardised": "embeddings_standardised.csv",
+            "embeddings_zarr": "embeddings.zarr",
+            "stac": "collection.json",
+        },
         "evaluate": {"evaluation": "figures.json"},
         "report": {"report": "report.html"},
     }

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from sarpipe.energy import Energy, Meter
 from sarpipe.settings import Settings
 from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
-from sarpipe.storage import Artefact
+from sarpipe.storage import Artefact, read_small, write_small
+
+if TYPE_CHECKING:
+    from sarpipe.embeddings.origin import Origin
+    from sarpipe.embeddings.table import Embeddings
 
 CODE = (
     "channels.py",
     "cubes.py",
     "model",
     "embeddings",
+    "energy.py",
     "evaluate/standard.py",
     "memory.py",
     "stages/places.py",
@@ -29,9 +37,10 @@ OnBatch = Callable[[int, int], None]
 
 
 class EmbeddingsReceipt(Receipt):
-    """What is known of the embeddings."""
+    """What is known of the embeddings; ``energy`` is None if what making them took was not noted."""
 
     places: int
+    energy: dict[str, Any] | None
 
 
 def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force: bool = False) -> Step:
@@ -50,7 +59,9 @@ def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force
 def make_embeddings(
     step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None = None
 ) -> EmbeddingsReceipt:
-    """Embed, and write what `sarpipe.embeddings.export` says.
+    """Embed, and write what `sarpipe.embeddings.export` says; beside the folder, ``<its name>.energy.json``: what
+    computing the vectors took. That is no property of the embeddings and differs from run to run, so it is neither in
+    their files nor in their manifest, which are the same bytes whenever they are made.
 
     Raises:
         DataError: An embedding is not finite, or an id stands twice.
@@ -58,32 +69,80 @@ def make_embeddings(
     import pyarrow.parquet as pq
 
     started = time.monotonic()
-    artefact, computed = make(step, lambda folder: _embed(folder, step, settings, cube_set, model, on_batch))
+    if step.folder is None:
+        raise ValueError(f"step {step.stage} {step.name} has no folder: {step.why}")
+    name, note = step.folder.name, step.folder.with_name(f"{step.folder.name}.energy.json")
+
+    def write(folder: Path) -> None:
+        from sarpipe.embeddings.export import export
+
+        table, energy = _embed(settings, cube_set, model, on_batch)
+        write_small(note, json.dumps(energy.document(len(table.ids)), indent=2).encode())
+        export(folder, table, _origin(name, step, cube_set, model))
+
+    artefact, computed = make(step, write)
     places = pq.read_metadata(artefact.path("embeddings.parquet")).num_rows
-    return {**receipt(step, artefact, computed=computed, seconds=time.monotonic() - started), "places": places}
+    seconds = time.monotonic() - started
+    return {
+        **receipt(step, artefact, computed=computed, seconds=seconds),
+        "places": places,
+        "energy": _noted(note),
+    }
 
 
 def _embed(
-    folder: Path, step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None
-) -> None:
-    from sarpipe.embeddings.export import export
-    from sarpipe.embeddings.origin import Origin
+    settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None
+) -> tuple[Embeddings, Energy]:
     from sarpipe.embeddings.table import Embeddings
     from sarpipe.model.extract import embed
     from sarpipe.model.weights import load_encoder
 
     places = open_cubes(cube_set, settings.memory_gb)
-    vectors = embed(load_encoder(model.folder), places.cubes, device=settings.device, progress=on_batch)
+    encoder = load_encoder(model.folder)
+    meter = Meter(_gpu(settings.device))
+
+    def progress(done: int, total: int) -> None:
+        meter.tick()
+        if on_batch is not None:
+            on_batch(done, total)
+
+    vectors = embed(encoder, places.cubes, device=settings.device, progress=progress)
+    return Embeddings(places.ids, vectors, places.index), meter.stop()
+
+
+def _origin(name: str, step: Step, cube_set: Artefact, model: Artefact) -> Origin:
+    from sarpipe.embeddings.origin import Origin
+
     folders = _folders(cube_set, model)
-    origin = Origin(
-        name="" if step.folder is None else step.folder.name,
+    return Origin(
+        name=name,
         provenance=provenance(step),
         model=model.digest,
         cubes=cubes_digest(cube_set),
         model_href=f"../../{folders['model']}/encoder.json",
         cubes_href=f"../../{folders['cubes']}/",
     )
-    export(folder, Embeddings(places.ids, vectors, places.index), origin)
+
+
+def _noted(path: Path) -> dict[str, Any] | None:
+    try:
+        noted: dict[str, Any] = json.loads(read_small(path))
+    except (FileNotFoundError, ValueError):
+        return None
+    return noted
+
+
+def _gpu(device: str) -> tuple[str, str] | None:
+    """UUID and name of the GPU that a name of a device stands for; None: it is the processor."""
+    import torch
+
+    from sarpipe.model.device import pick_device
+
+    where = pick_device(device)
+    if where.type == "cpu":
+        return None
+    properties = torch.cuda.get_device_properties(where)
+    return f"GPU-{properties.uuid}", properties.name
 
 
 def _folders(cube_set: Artefact, model: Artefact) -> dict[str, str]:
