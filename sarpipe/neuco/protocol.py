@@ -42,13 +42,15 @@ def splits(places: int) -> Split:
 def scaled(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """All values by one mean and one deviation, as the benchmark's reader scales them."""
     deviation = vectors.std()
-    return (vectors - vectors.mean()) / (deviation if deviation else np.float32(1))
+    values: NDArray[np.float32] = (vectors - vectors.mean()) / (deviation if deviation else np.float32(1))
+    return values
 
 
 def unit_range(labels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Labels from 0 to 1, over all places of the task; they must vary."""
     low, high = labels.min(), labels.max()
-    return (labels - low) / (high - low)
+    values: NDArray[np.float64] = (labels - low) / (high - low)
+    return values
 
 
 def generator() -> torch.Generator:
@@ -89,7 +91,7 @@ def probe(
     score = metric.r_squared if kind == "regr" else metric.f1
     history = []
     for order in drawn.orders:
-        for rows in order.to(device).split(BATCH, dim=1):
+        for rows in torch.split(order.to(device), BATCH, dim=1):
             batch = x.index_select(0, rows.flatten()).view(*rows.shape, -1)
             predicted = (batch @ weight[:, :, None]).squeeze(2) + bias[:, None]
             slope = _slope(predicted, y[rows], kind)

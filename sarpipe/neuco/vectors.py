@@ -105,7 +105,7 @@ def some(places: Iterable[str]) -> str:
 def _values(path: Path, frame: pd.DataFrame, ids: tuple[str, ...]) -> NDArray[np.float32]:
     digits = sorted((name for name in frame.columns if name.isdigit()), key=int)
     columns = digits or [name for name in frame.columns if name != "id"]
-    numbers = frame[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    numbers: NDArray[np.float32] = frame[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
     finite = np.isfinite(numbers).all(axis=1)
     if not finite.all():
         bad = [ids[row] for row in np.flatnonzero(~finite)]

@@ -59,8 +59,8 @@ def plan_embed(settings: Settings, cube_set: Artefact, model: Artefact, *, force
 def make_embeddings(
     step: Step, settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None = None
 ) -> EmbeddingsReceipt:
-    """Embed, and write what `sarpipe.embeddings.export` says; beside the folder, ``<its name>.energy.json``: what
-    computing the vectors took. That is no property of the embeddings and differs from run to run, so it is neither in
+    """Embed, and write what `sarpipe.embeddings.export` says; and ``energy/<name of the folder>.json``: what computing
+    the vectors took. That is no property of the embeddings and differs from run to run, so it is neither in
     their files nor in their manifest, which are the same bytes whenever they are made.
 
     Raises:
@@ -71,7 +71,7 @@ def make_embeddings(
     started = time.monotonic()
     if step.folder is None:
         raise ValueError(f"step {step.stage} {step.name} has no folder: {step.why}")
-    name, note = step.folder.name, step.folder.with_name(f"{step.folder.name}.energy.json")
+    name, note = step.folder.name, settings.data / "energy" / f"{step.folder.name}.json"
 
     def write(folder: Path) -> None:
         from sarpipe.embeddings.export import export

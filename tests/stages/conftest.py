@@ -30,11 +30,11 @@ class Run:
         return summarise(settings, straight.run(settings, str(self.stores), lambda *_: None, force=force))
 
     def files(self) -> dict[str, tuple[bytes, int]]:
-        """Path to bytes and time of last change, of all that was made."""
+        """Path to bytes and time of last change, of all that was made; not what making it took."""
         return {
             str(path.relative_to(self.data)): (path.read_bytes(), path.stat().st_mtime_ns)
             for path in sorted(self.data.rglob("*"))
-            if path.is_file() and not path.name.startswith(".lock-")
+            if path.is_file() and not path.name.startswith(".lock-") and path.parent.name != "energy"
         }
 
 
