@@ -114,6 +114,11 @@ def read_geoparquet(path: Path) -> Embeddings:
     return Embeddings(tuple(index["id"]), vectors.reshape(-1, EMBED_DIM), index)
 
 
+def read_provenance(path: Path) -> Any:
+    """What a file that `write_geoparquet` wrote says it was made from and by."""
+    return json.loads((pq.read_metadata(path).metadata or {}).get(b"sarpipe", b"{}"))
+
+
 def read_places(path: Path, fields: Sequence[pa.Field]) -> tuple[pa.Table, pd.DataFrame]:
     """These columns of what `write_places` wrote, without nulls, and what is known of the places.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
 from sarpipe.embeddings.forms import FORMS, Form
-from sarpipe.embeddings.geoparquet import read_places, to_json, write_places
+from sarpipe.embeddings.geoparquet import read_places, read_provenance, to_json, write_places
 from sarpipe.embeddings.table import Embeddings
 from sarpipe.errors import DataError
 
@@ -51,13 +51,13 @@ def write_quantized(path: Path, embeddings: Embeddings, form: Form, provenance: 
     write_places(path, embeddings, columns, {name: to_json(value) for name, value in metadata.items()})
 
 
-def read_quantized(path: Path) -> tuple[Embeddings, Mapping[str, Any]]:
-    """The embeddings, decoded, in the order of the file, and the provenance.
+def read_quantized(path: Path) -> tuple[Embeddings, Mapping[str, Any], str]:
+    """The embeddings, decoded, in the order of the file; the provenance; the name of the form.
 
     Raises:
         DataError: The file cannot be read, was not written by `write_quantized`, or its metadata do not fit together.
     """
-    form, provenance = _read_form(path)
+    form, _ = read_form(path)
     per_number = form.element.itemsize
     width = form.bytes_a_place - (_SCALE.type.bit_width // 8 if form.scaled else 0)
     column = pa.list_(pa.from_numpy_dtype(form.element), width // per_number)
@@ -68,14 +68,11 @@ def read_quantized(path: Path) -> tuple[Embeddings, Mapping[str, Any]]:
     if form.scaled:
         scale = table[_SCALE.name].to_numpy().astype("<f4")[:, None]
         codes = np.concatenate([codes, np.ascontiguousarray(scale).view(np.uint8)], axis=1)
-    return Embeddings(tuple(index["id"]), form.decode(codes), index), provenance
+    return Embeddings(tuple(index["id"]), form.decode(codes), index), read_provenance(path), name_of(form)
 
 
 def _describe(form: Form) -> dict[str, Any]:
-    (name,) = (name for name, kind in FORMS.items() if type(form) is kind)
-    numbers = {
-        field.name: value for field in fields(form) if isinstance(value := getattr(form, field.name), int)
-    }
+    numbers = {field.name: value for field in fields(form) if isinstance(value := getattr(form, field.name), int)}
     arrays = {
         key: {
             "dtype": array.dtype.newbyteorder("<").str,
@@ -86,7 +83,7 @@ def _describe(form: Form) -> dict[str, Any]:
     }
     return {
         "version": VERSION,
-        "form": name,
+        "form": name_of(form),
         "bytes_a_place": form.bytes_a_place,
         "overhead_bytes": form.overhead_bytes,
         "numbers": numbers,
@@ -94,9 +91,20 @@ def _describe(form: Form) -> dict[str, Any]:
     }
 
 
-def _read_form(path: Path) -> tuple[Form, Mapping[str, Any]]:
+def name_of(form: Form) -> str:
+    """What `sarpipe.embeddings.forms.FORMS` calls it."""
+    return next(name for name, kind in FORMS.items() if type(form) is kind)
+
+
+def read_form(path: Path) -> tuple[Form, int]:
+    """The form of a file that `write_quantized` wrote, and how many places it has.
+
+    Raises:
+        DataError: As `read_quantized`.
+    """
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        found = pq.read_metadata(path)
+        metadata = found.metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}", _HINT) from error
     if _FORM.encode() not in metadata:
@@ -107,7 +115,6 @@ def _read_form(path: Path) -> tuple[Form, Mapping[str, Any]]:
             raise DataError(f"{path} has version {said['version']} of {_FORM}, this sarpipe reads {VERSION}", _HINT)
         arrays = {name: _array(one) for name, one in said["arrays"].items()}
         form = FORMS[said["form"]](**said["numbers"], **arrays)
-        provenance = json.loads(metadata.get(_PROVENANCE.encode(), b"{}"))
         form.check(EMBED_DIM)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise DataError(f"{path}: the metadata {_FORM} are damaged: {type(error).__name__} {error}", _HINT) from error
@@ -117,7 +124,7 @@ def _read_form(path: Path) -> tuple[Form, Mapping[str, Any]]:
             f"{form.bytes_a_place}",
             _HINT,
         )
-    return form, provenance
+    return form, found.num_rows
 
 
 def _array(said: Mapping[str, Any]) -> NDArray[Any]:

@@ -52,8 +52,6 @@ def coordinates(
     return found
 
 
-def restored(
-    along: NDArray[np.floating], mean: NDArray[np.float32], axes: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def restored(along: NDArray[np.floating], mean: NDArray[np.float32], axes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors ``float32 [N, D]`` from coordinates ``[N, K]``."""
     return (mean + along.astype(np.float64) @ axes.astype(np.float64)).astype(np.float32)

@@ -75,7 +75,9 @@ class Form(ABC):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What was learnt, by name."""
-        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), np.ndarray)}
+        return {
+            field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
 
 
 def check_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
