@@ -300,7 +300,8 @@ def _add_quantize(commands: Any) -> None:
         description="Write the embeddings that were made last in a smaller form, as GeoParquet that holds all that "
         "decoding needs. Bytes a place: float16 2,048, int8 1,028, binary 128, pca_int8 64, pq (product "
         "quantization) 64. The last three learn from the embeddings and need 128 places.",
-        epilog="examples:\n  sarpipe quantize int8\n  sarpipe quantize pq --dry-run\n  sarpipe quantize binary --json\n\n"
+        epilog="examples:\n  sarpipe quantize int8\n  sarpipe quantize pq --dry-run\n  sarpipe quantize binary "
+        "--json\n\n"
         "What each form loses is in the report, and in figures.json of 'sarpipe evaluate'.\n\n" + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -318,8 +319,8 @@ def _add_dequantize(commands: Any) -> None:
     command = commands.add_parser(
         "dequantize",
         help="a smaller form back to float32",
-        description="Decode a file that 'sarpipe quantize' wrote to the GeoParquet of 1024 x float32 that 'sarpipe embed' "
-        "writes. The file alone is enough.",
+        description="Decode a file that 'sarpipe quantize' wrote to GeoParquet of 1024 x float32, as 'sarpipe embed' "
+        "writes it. The file alone is enough.",
         epilog="examples:\n  sarpipe dequantize embeddings.pq.parquet decoded.parquet\n\n" + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

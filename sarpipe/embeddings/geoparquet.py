@@ -72,6 +72,7 @@ def write_places(
     columns: Mapping[str, pa.Array],
     metadata: Mapping[str, str],
     *,
+    beside: Mapping[str, str] | None = None,
     split: Sequence[str] = (),
 ) -> None:
     """Write what is known of the places, as `write_geoparquet` says, and these columns of what stands for them.
@@ -80,7 +81,8 @@ def write_places(
         path: The file.
         embeddings: The table; its vectors are not written.
         columns: By name, in the order of the table, without nulls.
-        metadata: Goes to the file's, beside ``geo``. It is kept out of the Arrow schema, which would hold it again.
+        metadata: Goes to the file's, with ``geo``.
+        beside: Likewise, but not to the Arrow schema, which would hold what is large a second time.
         split: Columns whose numbers are split by bytes.
     """
     places = footprints(embeddings.index)
@@ -88,7 +90,8 @@ def write_places(
     known = {name: field for name, field in _TYPES.items() if name != "embedding"}
     fields = [*known.values(), *(pa.field(name, array.type, nullable=False) for name, array in columns.items())]
     arrays = _columns(embeddings, places) | dict(columns)
-    table = pa.table([arrays[field.name] for field in fields], schema=pa.schema(fields)).take(pa.array(order))
+    schema = pa.schema(fields, metadata={"geo": _geo(places), **metadata})
+    table = pa.table([arrays[field.name] for field in fields], schema=schema).take(pa.array(order))
     with pq.ParquetWriter(
         path,
         table.schema,
@@ -98,7 +101,8 @@ def write_places(
         use_byte_stream_split=list(split),
     ) as writer:
         writer.write_table(table, row_group_size=_ROW_GROUP)
-        writer.add_key_value_metadata({"geo": _geo(places), **metadata})
+        if beside:
+            writer.add_key_value_metadata(dict(beside))
 
 
 def read_geoparquet(path: Path) -> Embeddings:

@@ -47,8 +47,8 @@ def write_quantized(path: Path, embeddings: Embeddings, form: Form, provenance: 
     columns = {"embedding": pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), numbers.shape[1])}
     if form.scaled:
         columns[_SCALE.name] = pa.array(np.ascontiguousarray(codes[:, width:]).view("<f4").ravel())
-    metadata = {_FORM: _describe(form), _QUANTIZATION: dict(form.quantization), _PROVENANCE: provenance}
-    write_places(path, embeddings, columns, {name: to_json(value) for name, value in metadata.items()})
+    metadata = {_QUANTIZATION: to_json(form.quantization), _PROVENANCE: to_json(provenance)}
+    write_places(path, embeddings, columns, metadata, beside={_FORM: to_json(_describe(form))})
 
 
 def read_quantized(path: Path) -> tuple[Embeddings, Mapping[str, Any], str]:

@@ -76,7 +76,8 @@ def measure_forms(encoded: Encoded, measured: Measured, seed: int, progress: Cal
         JSON-able: ``n``; ``forms`` and ``rivals``, for each its ``bytes``, ``overhead_bytes``, ``mean_r2``, ``probe``,
         ``retrieval``, ``displaced_retrieval``, ``differences`` to the embedding as it is (paired: ``difference``,
         ``interval``, and ``loss_percent`` with ``loss_interval``, of the value of the embedding) and, of the forms,
-        ``same_places``, the differences likewise or None; ``notes``. Empty where fewer places are there than five folds of a form need.
+        ``same_places``, the differences likewise or None; ``notes``. ``forms`` and ``rivals`` are empty where there are
+        fewer places than five folds of a form need.
     """
     places, notes = _drawn(len(encoded.places), seed)
     needed = -(-FEWEST * probe.FOLDS // (probe.FOLDS - 1)) + 1

@@ -100,7 +100,9 @@ class Binary(Form):
 
 
 def _dealt(weights: NDArray[np.float64], total: int) -> NDArray[np.intp]:
-    """``total`` shared out by weight, in whole numbers (largest remainders)."""
+    """``total`` shared out by weight, in whole numbers (largest remainders); evenly where none weighs."""
+    if not weights.any():
+        weights = np.ones_like(weights)
     exact = weights / weights.sum() * total
     counts = np.floor(exact).astype(np.intp)
     counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
