@@ -37,8 +37,8 @@ _LOSSES = {"mean R²": "mean_r2", "recall@1, corner": "displaced_recall_at_1", "
 _MEANING = (
     "Loss: by how much less than the embedding as it is, in per cent of its value, with the 95 % interval of the "
     "paired difference; below 0 is a gain. Probe and searches are of vectors that were encoded and decoded, of places "
-    "from which the form has not learnt. The last column is the loss where the form has learnt from all places that it is "
-    "measured on: with few places that flatters. Stored once, however many places there are: means, components, "
+    "from which the form has not learnt. The last column is the loss where the form has learnt from all places that "
+    "it is measured on: with few places that flatters. Stored once, however many places there are: means, components, "
     "thresholds, codebooks. The rival keeps principal components of the cube itself, a byte each."
 )
 
