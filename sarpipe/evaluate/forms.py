@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.channels import CHANNELS, CUBE_SIZE
 from sarpipe.embeddings.forms import FEWEST, FORMS, Form, PcaInt8
 from sarpipe.evaluate import probe, retrieval
 from sarpipe.evaluate.encoded import Encoded
@@ -27,6 +28,9 @@ WHOLE = "float32"
 """What all forms are compared with: the embedding as it is."""
 _RIVALS = (64, 128, 1024)
 """Bytes, and so components, of the rivals: as many as there are."""
+
+_CUBE_BYTES = len(CHANNELS) * CUBE_SIZE**2 * 4
+"""Of one component of the cube, as float32."""
 
 Fit = Callable[[NDArray[np.float32]], Form]
 
@@ -101,7 +105,9 @@ def measure_forms(encoded: Encoded, measured: Measured, seed: int, progress: Cal
         for count in _RIVALS:
             progress(f"PCA of the cube in {count} bytes")
             one = _figures(cubes, partial(PcaInt8.fit, components=count), task, base)
-            rivals[str(one["bytes"])] = one
+            # What it has learnt is said of the coordinates that it was given; a file would hold components of the cube.
+            once = (one["bytes"] + 1) * _CUBE_BYTES + one["bytes"] * 4
+            rivals[str(one["bytes"])] = one | {"overhead_bytes": once}
     notes.append(
         "smaller forms: measured on places from which their components and codebooks were not learnt (in five folds)"
     )
