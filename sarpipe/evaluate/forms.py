@@ -197,7 +197,7 @@ def _scores(task: _Task, of_folds: Callable[[], Iterator[tuple[_Views, NDArray[n
             asked = test[views.paired]
             found = np.zeros((2, len(asked)), np.intp) if found is None else found
             for i in range(2):
-                found[i, asked] = retrieval.ranks(*views.pairs[2 * i : 2 * i + 2], asked)
+                found[i, asked] = retrieval.ranks(views.pairs[2 * i], views.pairs[2 * i + 1], asked)
     r2: Figures = {}
     if isinstance(task.targets, Targets) and task.of_targets is not None:
         r2 = dict(zip(task.targets.names, probe.r_squared(values, predicted, task.of_targets), strict=True))

@@ -104,7 +104,7 @@ def _dealt(weights: NDArray[np.float64], total: int) -> NDArray[np.intp]:
     if not weights.any():
         weights = np.ones_like(weights)
     exact = weights / weights.sum() * total
-    counts = np.floor(exact).astype(np.intp)
+    counts: NDArray[np.intp] = np.floor(exact).astype(np.intp)
     counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
     return counts
 
