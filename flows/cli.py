@@ -153,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_stage(commands, stage)
     _add_study(commands)
     _add_neuco(commands)
+    _add_quantize(commands)
+    _add_dequantize(commands)
     return parser
 
 
@@ -313,6 +315,43 @@ def _add_neuco(commands: Any) -> None:
     command.set_defaults(command=_neuco, format=None, workers=None, dask=None)
 
 
+def _add_quantize(commands: Any) -> None:
+    command = commands.add_parser(
+        "quantize",
+        help="embeddings in a smaller form",
+        description="Write the embeddings that were made last in a smaller form, as GeoParquet that holds all that "
+        "decoding needs. Bytes a place: float16 2,048, int8 1,028, binary 128, pca_int8 64, pq (product "
+        "quantization) 64. The last three learn from the embeddings and need 128 places.",
+        epilog="examples:\n  sarpipe quantize int8\n  sarpipe quantize pq --dry-run\n  sarpipe quantize binary "
+        "--json\n\n"
+        "What each form loses is in the report, and in figures.json of 'sarpipe evaluate'.\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "form", metavar="FORM", choices=("float16", "int8", "binary", "pca_int8", "pq"), help="one of %(choices)s"
+    )
+    _add_settings(command, preset=True)
+    command.add_argument("--dry-run", action="store_true", help="say whether it is there; do nothing")
+    command.add_argument("--force", action="store_true", help="make it again although it is there")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_quantize, format=None, workers=None, dask=None)
+
+
+def _add_dequantize(commands: Any) -> None:
+    command = commands.add_parser(
+        "dequantize",
+        help="a smaller form back to float32",
+        description="Decode a file that 'sarpipe quantize' wrote to GeoParquet of 1024 x float32, as 'sarpipe embed' "
+        "writes it. The file alone is enough.",
+        epilog="examples:\n  sarpipe dequantize embeddings.pq.parquet decoded.parquet\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", metavar="FILE", help="a file that 'sarpipe quantize' wrote")
+    command.add_argument("out", metavar="OUT.parquet", help="the file to write; it must not exist")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_dequantize)
+
+
 def _count(low: int, high: int) -> Any:
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -366,6 +405,18 @@ def _neuco(options: argparse.Namespace) -> int:
     from sarpipe.flows.neuco import run_neuco
 
     return run_neuco(options, _settings(options))
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from sarpipe.flows.quantize import run_quantize
+
+    return run_quantize(options, _settings(options))
+
+
+def _dequantize(options: argparse.Namespace) -> int:
+    from sarpipe.flows.quantize import run_dequantize
+
+    return run_dequantize(options)
 
 
 def _stage(options: argparse.Namespace) -> int:

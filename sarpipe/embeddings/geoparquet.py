@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +61,48 @@ def write_geoparquet(path: Path, embeddings: Embeddings, provenance: Mapping[str
         embeddings: The table.
         provenance: JSON-able without NaN; goes to the file's metadata under ``sarpipe``.
     """
+    vectors = {"embedding": pa.FixedSizeListArray.from_arrays(pa.array(embeddings.vectors.ravel()), EMBED_DIM)}
+    # Split by bytes, the exponents of the vectors compress.
+    write_places(path, embeddings, vectors, {"sarpipe": to_json(provenance)}, split=["embedding.list.element"])
+
+
+def write_places(
+    path: Path,
+    embeddings: Embeddings,
+    columns: Mapping[str, pa.Array],
+    metadata: Mapping[str, str],
+    *,
+    beside: Mapping[str, str] | None = None,
+    split: Sequence[str] = (),
+) -> None:
+    """Write what is known of the places, as `write_geoparquet` says, and these columns of what stands for them.
+
+    Args:
+        path: The file.
+        embeddings: The table; its vectors are not written.
+        columns: By name, in the order of the table, without nulls.
+        metadata: Goes to the file's, with ``geo``.
+        beside: Likewise, but not to the Arrow schema, which would hold what is large a second time.
+        split: Columns whose numbers are split by bytes.
+    """
     places = footprints(embeddings.index)
     order = along_curve(embeddings, places)
-    columns = _columns(embeddings, places)
-    metadata = {"geo": _geo(places), "sarpipe": _json(provenance)}
-    schema = pa.schema(_TYPES.values(), metadata=metadata)
-    table = pa.table([columns[name] for name in _TYPES], schema=schema).take(pa.array(order))
-    pq.write_table(
-        table,
+    known = {name: field for name, field in _TYPES.items() if name != "embedding"}
+    fields = [*known.values(), *(pa.field(name, array.type, nullable=False) for name, array in columns.items())]
+    arrays = _columns(embeddings, places) | dict(columns)
+    schema = pa.schema(fields, metadata={"geo": _geo(places), **metadata})
+    table = pa.table([arrays[field.name] for field in fields], schema=schema).take(pa.array(order))
+    with pq.ParquetWriter(
         path,
-        row_group_size=_ROW_GROUP,
+        table.schema,
         compression="zstd",
-        # Vectors do not repeat, so a dictionary only costs; split by bytes, their exponents compress.
-        use_dictionary=[name for name in _TYPES if name != "embedding"],
-        use_byte_stream_split=["embedding.list.element"],
-    )
+        # Vectors do not repeat, so a dictionary only costs.
+        use_dictionary=list(known),
+        use_byte_stream_split=list(split),
+    ) as writer:
+        writer.write_table(table, row_group_size=_ROW_GROUP)
+        if beside:
+            writer.add_key_value_metadata(dict(beside))
 
 
 def read_geoparquet(path: Path) -> Embeddings:
@@ -86,19 +113,35 @@ def read_geoparquet(path: Path) -> Embeddings:
     Raises:
         DataError: The file cannot be read or lacks a column, or the embeddings are refused (see `Embeddings`).
     """
+    table, index = read_places(path, [_TYPES["embedding"]])
+    vectors = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Embeddings(tuple(index["id"]), vectors.reshape(-1, EMBED_DIM), index)
+
+
+def read_provenance(path: Path) -> Any:
+    """What a file that `write_geoparquet` wrote says it was made from and by."""
+    return json.loads((pq.read_metadata(path).metadata or {}).get(b"sarpipe", b"{}"))
+
+
+def read_places(path: Path, fields: Sequence[pa.Field]) -> tuple[pa.Table, pd.DataFrame]:
+    """These columns of what `write_places` wrote, without nulls, and what is known of the places.
+
+    Raises:
+        DataError: The file cannot be read, lacks a column or has another type of it, or a place has none of what stands
+            for it.
+    """
     try:
-        schema = pq.read_schema(path)
-        _check_schema(path, schema)
-        table = pq.read_table(path, columns=[*_INDEX, "embedding"])
+        _check_schema(path, pq.read_schema(path), fields)
+        table = pq.read_table(path, columns=[*_INDEX, *(field.name for field in fields)])
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as GeoParquet: {reason}", "Run the embed stage again") from error
-    vectors = table["embedding"].combine_chunks()
-    if vectors.null_count:
-        raise DataError(f"{path}: {vectors.null_count} places have no embedding", "Run the embed stage again")
-    flat = vectors.flatten().to_numpy(zero_copy_only=False)
-    index = _index(table)
-    return Embeddings(tuple(index["id"]), flat.reshape(-1, EMBED_DIM), index)
+    for field in fields:
+        if table[field.name].null_count:
+            raise DataError(
+                f"{path}: {table[field.name].null_count} places have no {field.name}", "Run the embed stage again"
+            )
+    return table, _index(table)
 
 
 def _columns(embeddings: Embeddings, places: NDArray[np.object_]) -> dict[str, pa.Array]:
@@ -115,7 +158,6 @@ def _columns(embeddings: Embeddings, places: NDArray[np.object_]) -> dict[str, p
     )
     columns["geometry"] = pa.array(shapely.to_wkb(places, byte_order=1, flavor="iso"), pa.binary())
     columns["bbox"] = _boxes(places)
-    columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.vectors.ravel()), EMBED_DIM)
     return columns
 
 
@@ -139,20 +181,21 @@ def _geo(places: NDArray[np.object_]) -> str:
     if len(there):
         column["bbox"] = [float(side) for side in shapely.total_bounds(there)]
     # No "crs": the default, OGC:CRS84, is what is meant.
-    return _json({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
+    return to_json({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def to_json(value: Mapping[str, Any]) -> str:
+    """As it stands in a file's metadata: the same value, the same text; NaN is refused."""
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
-def _check_schema(path: Path, schema: pa.Schema) -> None:
-    for name in (*_INDEX, "embedding"):
-        if name not in schema.names:
-            raise DataError(f"{path} has no column {name}", "Give a file that the embed stage wrote")
-        found, needed = schema.field(name).type, _TYPES[name].type
-        if found != needed:
-            raise DataError(f"{path}: column {name} is {found}, needs {needed}", "Run the embed stage again")
+def _check_schema(path: Path, schema: pa.Schema, fields: Sequence[pa.Field]) -> None:
+    for field in (*(_TYPES[name] for name in _INDEX), *fields):
+        if field.name not in schema.names:
+            raise DataError(f"{path} has no column {field.name}", "Give a file that the embed stage wrote")
+        found = schema.field(field.name).type
+        if found != field.type:
+            raise DataError(f"{path}: column {field.name} is {found}, needs {field.type}", "Run the embed stage again")
 
 
 def _index(table: pa.Table) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from sarpipe.evaluate.baselines import MAY_NOT_KNOW, image_baselines, position
 from sarpipe.evaluate.claims import FEWEST, LABELS, claims, rung
 from sarpipe.evaluate.encoded import Encode, Encoded, encode_all, with_data
 from sarpipe.evaluate.estimate import Estimate
+from sarpipe.evaluate.forms import measure_forms
 from sarpipe.evaluate.notes import notes
 from sarpipe.evaluate.score import Scores, measure
 from sarpipe.evaluate.spectrum import rankme
@@ -63,7 +64,8 @@ def evaluate(
         the answer), ``probe`` and ``mean_r2``; ``differences``, the paired differences of ``mean_r2``,
         ``r2:<target>``, ``recall_at_1``, ``mrr``, ``displaced_recall_at_1`` and ``displaced_mrr`` to each baseline,
         with an interval from `sarpipe.evaluate.claims.FEWEST` places on; ``rung``, see
-        `sarpipe.evaluate.claims.rung`; ``claims``, what these say, in sentences; ``notes``, what limits them.
+        `sarpipe.evaluate.claims.rung`; ``claims``, what these say, in sentences; ``forms``, what smaller forms lose
+        (`sarpipe.evaluate.forms.measure_forms`); ``notes``, what limits them.
 
     Raises:
         DataError: An encoder gives numbers that are not finite, or not one vector for each cube.
@@ -91,13 +93,15 @@ def evaluate(
         if baseline != "sarpipe"
         for name, gap in _differences(measured.scores["sarpipe"], measured.scores[baseline]).items()
     ]
+    forms = measure_forms(encoded, measured, seed, lambda name: say(f"measuring {name}"))
     return {
         "n": len(encoded.places),
         "methods": found,
         "differences": differences,
         "rung": rung(differences),
         "claims": claims(found, differences, probed, len(encoded.paired)),
-        "notes": notes(cubes, encoded, found, measured.targets, measured.groups, measured.near),
+        "forms": forms,
+        "notes": notes(cubes, encoded, found, measured.targets, measured.groups, measured.near) + forms["notes"],
     }
 
 

@@ -33,9 +33,21 @@ def predict(
     predicted = np.empty_like(targets)
     for number in range(fold.max() + 1):
         test = fold == number
-        penalty = _penalties(vectors[~test], targets[~test], groups[~test], (seed, number))
-        path = _ridge(vectors[~test], targets[~test], vectors[test])
-        predicted[test] = np.take_along_axis(path, penalty[None, None, :], axis=0)[0]
+        predicted[test] = predict_fold(vectors, targets, groups, test, (seed, number))
+    return predicted
+
+
+def predict_fold(
+    vectors: NDArray[np.floating],
+    targets: NDArray[np.float64],
+    groups: NDArray[np.intp],
+    test: NDArray[np.bool_],
+    seed: tuple[int, ...],
+) -> NDArray[np.float64]:
+    """Predictions of the places of one fold, ``test [N]``, from the others; as `predict`."""
+    penalty = _penalties(vectors[~test], targets[~test], groups[~test], seed)
+    path = _ridge(vectors[~test], targets[~test], vectors[test])
+    predicted: NDArray[np.float64] = np.take_along_axis(path, penalty[None, None, :], axis=0)[0]
     return predicted
 
 

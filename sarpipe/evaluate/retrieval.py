@@ -14,7 +14,9 @@ _BLOCK = 1024
 _TIE = 1e-12
 
 
-def ranks(query: NDArray[np.floating], gallery: NDArray[np.floating]) -> NDArray[np.intp]:
+def ranks(
+    query: NDArray[np.floating], gallery: NDArray[np.floating], only: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
     """The rank of place i of the gallery for query i, by cosine similarity; 1 is found at once.
 
     Every dimension is first standardised over queries and gallery together. Without this, the cosine of band
@@ -25,16 +27,18 @@ def ranks(query: NDArray[np.floating], gallery: NDArray[np.floating]) -> NDArray
     Args:
         query: ``[N, D]``.
         gallery: ``[N, D]``, in the same order.
+        only: Whose ranks are asked for, ``[N]``; None: all.
     """
     standard = Standard.of(np.concatenate([query, gallery]))
     query, gallery = _unit(standard(query)), _unit(standard(gallery))
-    found = np.empty(len(query), np.intp)
-    for start in range(0, len(query), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(query)))
+    asked = np.arange(len(query)) if only is None else np.flatnonzero(only)
+    found = np.empty(len(asked), np.intp)
+    for start in range(0, len(asked), _BLOCK):
+        rows = asked[start : start + _BLOCK]
         similarity = query[rows] @ gallery.T
         own = similarity[np.arange(len(rows)), rows]
         # Equal vectors may differ in the last bit of the product, hence the margin; the place itself is among these.
-        found[rows] = (similarity >= own[:, None] - _TIE).sum(axis=1)
+        found[start : start + _BLOCK] = (similarity >= own[:, None] - _TIE).sum(axis=1)
     return found
 
 

@@ -17,6 +17,7 @@ from sarpipe.report.markup import Html, join, number, paragraph, text
 from sarpipe.report.projection import projection_section
 from sarpipe.report.quality import claims_section, headline, notes_section, quality_section
 from sarpipe.report.quicklook import quicklook_section
+from sarpipe.report.rate_quality import rate_quality_section
 from sarpipe.report.record import compression_section, provenance_section, quarantine_section, summary_list
 from sarpipe.report.style import STYLE
 
@@ -70,6 +71,7 @@ def render(report: Report) -> str:
             training_section(report.losses, report.monitors),
             projection_section(report.places, report.vectors),
             quicklook_section(report.places, report.vectors),
+            rate_quality_section(report.figures, report.compression),
             compression_section(report.compression),
             quarantine_section(report.quarantine),
             notes_section(report.figures),
@@ -103,6 +105,7 @@ def _header(report: Report) -> Html:
         "training": "Training",
         "projection": "Projection",
         "quicklook": "Quicklook",
+        "forms": "Smaller forms",
         "compression": "Compression",
         "quarantine": "Quarantine",
         "notes": "Notes",

@@ -18,6 +18,7 @@ CODE = (
     "cubes.py",
     "model",
     "evaluate",
+    "embeddings/forms",
     "preprocess/kernel.c",
     "preprocess/kernel.py",
     "preprocess/temporal.py",

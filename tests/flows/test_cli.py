@@ -144,7 +144,24 @@ def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "command", [[], *([name] for name in ("simulate", "preprocess", "train", "embed", "evaluate", "report", "run"))]
+    "command",
+    [
+        [],
+        *(
+            [name]
+            for name in (
+                "simulate",
+                "preprocess",
+                "train",
+                "embed",
+                "evaluate",
+                "report",
+                "run",
+                "quantize",
+                "dequantize",
+            )
+        ),
+    ],
 )
 def test_help_has_examples(command: list[str]) -> None:
     done = subprocess.run(

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, report, train
+from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, quantize, report, train
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "sarpipe"
 # What carries a step but does not shape its bytes; settings come into the key by their values.
@@ -50,6 +50,7 @@ def closure(start: Path) -> set[Path]:
         ("stages/embed.py", embed.CODE),
         ("stages/evaluate.py", evaluate.CODE),
         ("stages/report.py", report.CODE),
+        ("stages/quantize.py", quantize.CODE),
     ],
 )
 def test_the_key_of_a_stage_covers_all_code_that_it_runs(start: str, code: tuple[str, ...]) -> None:

@@ -1,0 +1,101 @@
+"""Stage quantize: embeddings in a smaller form, and back. No part of the pipeline: it is asked for by name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sarpipe.errors import UsageError
+from sarpipe.settings import Settings
+from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
+from sarpipe.storage import Artefact
+from sarpipe.storage.durable import fsync_path, make_folder, storage_errors
+
+CODE = ("channels.py", "embeddings", "stages/quantize.py")
+
+
+class QuantizedReceipt(Receipt):
+    """What is known of a smaller form."""
+
+    places: int
+    file: str
+    bytes_a_place: int
+    overhead_bytes: int
+
+
+def plan_quantize(settings: Settings, embeddings: Artefact, form: str, *, force: bool = False) -> Step:
+    """The step that writes these embeddings in the form of this name."""
+    return plan_step(
+        "quantize",
+        form,
+        settings.data / "embeddings",
+        inputs={"embeddings": embeddings.digest},
+        settings={"form": form},
+        code=CODE,
+        force=force,
+    )
+
+
+def make_quantized(step: Step, embeddings: Artefact) -> QuantizedReceipt:
+    """Learn the form from all places and encode them: ``embeddings.FORM.parquet``.
+
+    Raises:
+        DataError: There are too few places to learn the form from.
+    """
+    from sarpipe.embeddings.quantized import read_form
+
+    started = time.monotonic()
+    name = f"embeddings.{step.name}.parquet"
+    artefact, computed = make(step, lambda folder: _quantize(folder / name, step, embeddings))
+    form, places = read_form(artefact.path(name))
+    return {
+        **receipt(step, artefact, computed=computed, seconds=time.monotonic() - started),
+        "places": places,
+        "file": name,
+        "bytes_a_place": form.bytes_a_place,
+        "overhead_bytes": form.overhead_bytes,
+    }
+
+
+def dequantize(file: Path, out: Path) -> int:
+    """Write a smaller form as float32 GeoParquet, all of it or nothing; how many places it has.
+
+    Raises:
+        UsageError: ``file`` is not there, or ``out`` is.
+        DataError: ``file`` is no smaller form, or is damaged.
+        StorageError: ``out`` cannot be written.
+    """
+    from sarpipe.embeddings.geoparquet import write_geoparquet
+    from sarpipe.embeddings.quantized import read_quantized
+
+    if not file.is_file():
+        raise UsageError(f"{file} is not there", "'sarpipe quantize FORM' writes such a file and says where")
+    if out.exists():
+        raise UsageError(f"{out} is there already", "Name another file, or remove it")
+    embeddings, provenance, form = read_quantized(file)
+    with storage_errors(out):
+        make_folder(out.parent)
+        temporary = out.with_name(f".tmp-{out.name}-{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            write_geoparquet(temporary, embeddings, {**provenance, "decoded_from": form})
+            fsync_path(temporary)
+            os.replace(temporary, out)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_path(out.parent)
+    return len(embeddings.ids)
+
+
+def _quantize(path: Path, step: Step, embeddings: Artefact) -> None:
+    from sarpipe.embeddings.forms import FORMS
+    from sarpipe.embeddings.geoparquet import read_geoparquet, read_provenance
+    from sarpipe.embeddings.quantized import write_quantized
+
+    source = embeddings.path("embeddings.parquet")
+    table = read_geoparquet(source)
+    provenance: Mapping[str, Any] = {"embeddings": read_provenance(source), "inputs": step.meta["inputs"]}
+    write_quantized(path, table, FORMS[step.name].fit(table.vectors), provenance)
