@@ -28,7 +28,7 @@ types: .venv/.ready
 
 # One after the other, on a machine that does nothing else.
 bench: .venv/.ready
-	@for name in preprocess train orchestration soak; do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in preprocess train search orchestration soak; do echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 data/demo/stores/.simulated: | .venv/.ready
 	$(BIN)/sarpipe simulate data/demo/stores

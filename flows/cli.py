@@ -34,6 +34,14 @@ _DOWNLOADS = [
     "sarpipe download raw --stores ssl4eos12_train.txt --dry-run",
 ]
 
+_SEARCHES = [
+    "sarpipe search --id 0000012",
+    "sarpipe search --at 48.1,11.6 -k 5 --exclude-km 5 --out like_munich.html",
+    "sarpipe search --at -33.9,151.2 --within-km 100",
+    "sarpipe search --cube cube.npy --json | jq .hits",
+    "sarpipe search --id 0000012 --embeddings embeddings.parquet",
+]
+
 _STAGES = {
     "preprocess": (
         "stores to cubes",
@@ -85,9 +93,10 @@ _KEPT = "What was finished is kept: run it again to go on"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    options = argparse.Namespace(json="--json" in (sys.argv[1:] if arguments is None else arguments))
+    given = _joined(sys.argv[1:] if arguments is None else arguments)
+    options = argparse.Namespace(json="--json" in given)
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(given)
         with _terminable():
             code: int = options.command(options)
     except SarpipeError as error:
@@ -101,6 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return _failed(options, f"{type(error).__name__}: {error}", "This is a defect of sarpipe: please report it", 1)
     return code
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """``--at -33.9,151.2`` as ``--at=-33.9,151.2``: argparse takes what begins with a minus for an option."""
+    given = list(arguments)
+    for at in [at for at, word in enumerate(given[:-1]) if word == "--at"][::-1]:
+        given[at : at + 2] = [f"--at={given[at + 1]}"]
+    return given
 
 
 class _Terminated(BaseException):
@@ -155,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_neuco(commands)
     _add_quantize(commands)
     _add_dequantize(commands)
+    _add_search(commands)
     return parser
 
 
@@ -352,6 +370,70 @@ def _add_dequantize(commands: Any) -> None:
     command.set_defaults(command=_dequantize)
 
 
+def _add_search(commands: Any) -> None:
+    data = os.environ.get("SARPIPE_DATA", "data")
+    command = commands.add_parser(
+        "search",
+        help="places like this one",
+        description="Find the places whose embeddings are most like that of a place, of the place nearest to a "
+        "position, or of a cube. Similarity is the cosine of the standardised vectors, as evaluate measures it.",
+        epilog="examples:\n"
+        + "".join(f"  {example}\n" for example in _SEARCHES)
+        + "\nMore than 20,000 places are searched by bits, and the best candidates compared exactly. Their\n"
+        "index is made at the first search and kept in DIR/search; it may be deleted.\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--id", metavar="ID", help="a place, by its id")
+    what.add_argument("--at", type=_position, metavar="LAT,LON", help="the place nearest to this position, degrees")
+    what.add_argument("--cube", metavar="FILE", help="a cube of another place: .npy, float32 [12, 64, 64]")
+    command.add_argument("-k", type=_count(1, 10_000), default=10, metavar="N", help="how many (default: 10)")
+    command.add_argument(
+        "--exclude-km",
+        type=_km,
+        metavar="KM",
+        help="leave out places so near to it, for example 5 for those that overlap",
+    )
+    command.add_argument("--within-km", type=_km, metavar="KM", help="how far from --at a place may be (default: 25)")
+    command.add_argument(
+        "--method",
+        choices=("exact", "binary"),
+        help="compare all, or by bits and the best exactly (default: exact up to 20,000 places)",
+    )
+    command.add_argument("--out", metavar="PAGE.html", help="write a page too: map, hits, and their channels")
+    command.add_argument(
+        "--data",
+        default=data,
+        metavar="DIR",
+        help=f"where 'sarpipe run' put its output; SARPIPE_DATA sets the default (now: {data})",
+    )
+    command.add_argument(
+        "--embeddings",
+        metavar="FILE",
+        help="a GeoParquet file that sarpipe wrote, or the name of a folder in DIR/embeddings (default: made last)",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=_search)
+
+
+def _position(text: str) -> tuple[float, float]:
+    try:
+        latitude, longitude = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LAT,LON, for example 48.1,11.6") from None
+    return latitude, longitude
+
+
+def _km(text: str) -> float:
+    try:
+        distance = float(text)
+    except ValueError:
+        distance = -1
+    if not 0 <= distance <= 20_040:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a distance in km")
+    return distance
+
+
 def _count(low: int, high: int) -> Any:
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -417,6 +499,12 @@ def _dequantize(options: argparse.Namespace) -> int:
     from sarpipe.flows.quantize import run_dequantize
 
     return run_dequantize(options)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from sarpipe.flows.search import run_search
+
+    return run_search(options)
 
 
 def _stage(options: argparse.Namespace) -> int:

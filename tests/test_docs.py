@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from sarpipe.flows.cli import _STAGES, _parser
+from sarpipe.flows.cli import _SEARCHES, _STAGES, _joined, _parser
 from sarpipe.preprocess.recipe import SarRecipe
 from sarpipe.ssl.view_settings import ViewSettings
 from sarpipe.train.settings import TrainSettings
@@ -17,12 +17,13 @@ def commands() -> list[str]:
     text = (ROOT / "README.md").read_text()
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL))
     shown = [line.split("#")[0].strip() for line in blocks.splitlines() if line.startswith("sarpipe ")]
-    return shown + [example.split("|")[0] for _, _, examples in _STAGES.values() for example in examples]
+    examples = [*_SEARCHES, *(example for _, _, examples in _STAGES.values() for example in examples)]
+    return shown + [example.split("|")[0] for example in examples]
 
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_in_the_readme_and_in_help_are_understood(command: str) -> None:
-    assert _parser().parse_args(shlex.split(command)[1:]).command
+    assert _parser().parse_args(_joined(shlex.split(command)[1:])).command
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sarpipe.channels import EMBED_DIM
 from sarpipe.embeddings.table import Embeddings
 from sarpipe.errors import DataError
-from sarpipe.evaluate.standard import Standard
+from sarpipe.standard import Standard
 
 
 def write_csv(path: Path, embeddings: Embeddings) -> None:

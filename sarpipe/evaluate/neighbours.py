@@ -8,10 +8,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from sarpipe.sphere import EARTH_KM, on_sphere
+
 CLUSTER_KM = 5.0
 """Places so near are kept in one fold: a place is 2.64 km wide, and the ground goes on beyond it."""
-_EARTH_KM = 6371.0088
-_CHORD = 2 * np.sin(CLUSTER_KM / _EARTH_KM / 2)
+_CHORD = 2 * np.sin(CLUSTER_KM / EARTH_KM / 2)
 """As long as it is straight through a sphere of radius 1."""
 
 
@@ -52,12 +53,6 @@ def near_others(
     if len(points) and len(others):
         near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=_CHORD)[0])
     return near
-
-
-def on_sphere(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """These positions (``[N]`` degrees) as points ``[N, 3]`` of a sphere of radius 1; NaN where one is unknown."""
-    phi, lam = np.radians(latitude), np.radians(longitude)
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
 
 
 def _known_on_sphere(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sarpipe.evaluate.estimate import Estimate
 from sarpipe.evaluate.neighbours import folds
-from sarpipe.evaluate.standard import Standard
+from sarpipe.standard import Standard
 
 FOLDS = 5
 PENALTIES = np.logspace(-6, 4, 21)

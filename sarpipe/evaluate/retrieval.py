@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.evaluate.estimate import Estimate
-from sarpipe.evaluate.standard import Standard
+from sarpipe.standard import Standard
 
 QUERY_DATES, GALLERY_DATES = (0, 2), (1, 3)
 

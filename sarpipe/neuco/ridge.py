@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.evaluate.standard import Standard
 from sarpipe.neuco import metric
 from sarpipe.neuco.labels import Kind
 from sarpipe.neuco.protocol import splits
+from sarpipe.standard import Standard
 
 PENALTIES = np.logspace(-2, 7, 19)
 

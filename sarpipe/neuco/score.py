@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from sarpipe.errors import DataError
-from sarpipe.evaluate.standard import Standard
 from sarpipe.neuco import protocol
 from sarpipe.neuco.labels import Task
 from sarpipe.neuco.ridge import ridge
 from sarpipe.neuco.vectors import Vectors, some
+from sarpipe.standard import Standard
 
 GIVEN, STANDARDISED, RANDOM = "embeddings", "standardised", "random"
 """What is scored: the vectors as given, the same by dimension, and standard normal numbers in their place."""

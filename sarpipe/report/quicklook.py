@@ -82,8 +82,8 @@ def quicklook_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
         "quicklook",
         "Quicklook of the cubes",
         paragraph(text(f"{how}. Each picture is {CUBE_SIZE} by {CUBE_SIZE} pixels and {width_km:.2f} km wide.")),
-        _legend(scales),
-        *(_place(places, row, scales) for row in rows),
+        legend(scales),
+        *(place_article(places.ids[row], places.cubes[row], places.index.iloc[row], scales) for row in rows),
     )
 
 
@@ -131,7 +131,8 @@ def _scale(statistic: str, values: NDArray[np.float32]) -> Scale:
     return Scale(colours, 0.0 if statistic == "std" else -high, high)
 
 
-def _legend(scales: Sequence[Scale]) -> Html:
+def legend(scales: Sequence[Scale]) -> Html:
+    """What the colours of the pictures mean: a table of the scales of all channels."""
     grid = [scales[start : start + len(FEATURES)] for start in range(0, len(scales), len(FEATURES))]
     rows = [
         (Html(f"{text(statistic)} {_ramp(line[0])}"), *(_range(scale) for scale in line))
@@ -156,20 +157,25 @@ def _range(scale: Scale) -> Html:
     return Html(f"{number(scale.low, digits)} to {number(scale.high, digits)}")
 
 
-def _place(places: CubeSet, row: int, scales: Sequence[Scale]) -> Html:
-    identity = text(places.ids[row])
+def place_article(name: str, cube: NDArray[np.float32], record: pd.Series | None, scales: Sequence[Scale]) -> Html:
+    """One place with its twelve channels.
+
+    Args:
+        name: Its heading.
+        cube: ``float32 [12, 64, 64]``, NaN where there is no data.
+        record: What is known of it, a row of `sarpipe.cubes.CubeSet.index`; None: nothing.
+        scales: One a channel, from `channel_scales`.
+    """
+    identity = text(name)
     pictures = join(
         Html(
             f'<figure><img src="{_picture(scale, image)}" width="{CUBE_SIZE}" height="{CUBE_SIZE}" '
             f'alt="{channel} of {identity}"><figcaption>{text(channel)}</figcaption></figure>'
         )
-        for channel, image, scale in zip(CHANNELS, places.cubes[row], scales, strict=True)
+        for channel, image, scale in zip(CHANNELS, cube, scales, strict=True)
     )
-    record = places.index.iloc[row]
-    facts = join(
-        (Html(f"<span>{text(fact)}</span>") for fact in (_position(record), *_acquisitions(record), *_flags(record))),
-        " · ",
-    )
+    known = () if record is None else (_position(record), *_acquisitions(record), *_flags(record))
+    facts = join((Html(f"<span>{text(fact)}</span>") for fact in known), " · ")
     return Html(
         f'<article class="place"><h3>{identity}</h3>\n{paragraph(facts, "note")}\n'
         f'<div class="channels">{pictures}</div></article>'

@@ -25,7 +25,7 @@ CODE = (
     "model",
     "embeddings",
     "energy.py",
-    "evaluate/standard.py",
+    "standard.py",
     "memory.py",
     "stages/places.py",
     "stages/provenance.py",

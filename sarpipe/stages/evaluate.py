@@ -23,6 +23,8 @@ CODE = (
     "preprocess/kernel.py",
     "preprocess/temporal.py",
     "memory.py",
+    "sphere.py",
+    "standard.py",
     "stages/places.py",
     "stages/evaluate.py",
 )

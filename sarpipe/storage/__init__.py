@@ -2,7 +2,7 @@
 
 from sarpipe.storage.artefact import Artefact, commit, inspect, open_verified
 from sarpipe.storage.key import code_version, digest_json, file_sha256
-from sarpipe.storage.mirror import address, ensure, fetched, link, mount, read_small, synced, write_small
+from sarpipe.storage.mirror import address, ensure, fetched, folders, link, mount, read_small, synced, write_small
 from sarpipe.storage.remote import RemotePath, Stat, is_url, local_path, remote_path
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "ensure",
     "fetched",
     "file_sha256",
+    "folders",
     "inspect",
     "is_url",
     "link",

@@ -115,6 +115,17 @@ def fetched(folder: Path, digest: str) -> Artefact:
     return synced(folder)
 
 
+def folders(parent: Path) -> list[Path]:
+    """The folders directly below one, as they are at the URL, by name; none where there is no such folder."""
+    there = _remote(parent)
+    if there is None:
+        below = parent.iterdir() if parent.is_dir() else ()
+        return sorted(path for path in below if path.is_dir() and not path.name.startswith("."))
+    with suppress(FileNotFoundError):
+        return sorted(parent / child.path.name for child in there.children() if child.is_folder)
+    return []
+
+
 def write_small(path: Path, data: bytes) -> None:
     """Put a small file that changes in place at once, at the URL too. Of two writers the last one wins.
 

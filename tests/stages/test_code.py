@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, quantize, report, train
+from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, quantize, report, search, train
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "sarpipe"
 # What carries a step but does not shape its bytes; settings come into the key by their values.
@@ -51,6 +51,7 @@ def closure(start: Path) -> set[Path]:
         ("stages/evaluate.py", evaluate.CODE),
         ("stages/report.py", report.CODE),
         ("stages/quantize.py", quantize.CODE),
+        ("search/index.py", search.CODE),
     ],
 )
 def test_the_key_of_a_stage_covers_all_code_that_it_runs(start: str, code: tuple[str, ...]) -> None:

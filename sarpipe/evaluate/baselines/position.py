@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.channels import N_DATES
-from sarpipe.evaluate.neighbours import on_sphere
+from sarpipe.sphere import on_sphere
 
 _YEAR_DAYS = 365.25
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.evaluate.neighbours import on_sphere
-from sarpipe.evaluate.standard import Standard
+from sarpipe.sphere import EARTH_KM, on_sphere
+from sarpipe.standard import Standard
 
-_EARTH_KM = 6371.0088
 _BLOCK = 256
 _CANDIDATES = 4
 """So many times as many are looked at exactly: float32 does not resolve which of near-duplicates is nearer."""
@@ -53,5 +52,5 @@ def distances_km(
     """How far it is over the ground from each place (``[N]`` degrees) to others (``[N, K]``); NaN where not known."""
     points = on_sphere(latitude, longitude)
     chord = np.linalg.norm(points[:, None] - points[rows], axis=2)
-    distance: NDArray[np.float64] = 2 * _EARTH_KM * np.arcsin(np.minimum(chord / 2, 1))
+    distance: NDArray[np.float64] = 2 * EARTH_KM * np.arcsin(np.minimum(chord / 2, 1))
     return distance

@@ -1,0 +1,1 @@
+"""sarpipe in a notebook: open embeddings, search, probe, plot."""
