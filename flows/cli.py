@@ -65,12 +65,12 @@ _STAGES = {
     "embed": (
         "model and cubes to embeddings",
         "Embed every place: GeoParquet, NeuCo-Bench CSV and Zarr.",
-        ["sarpipe embed", "sarpipe embed --json"],
+        ["sarpipe embed", "sarpipe embed --json", "sarpipe embed --data other --model data/models/sar-0123456789ab"],
     ),
     "evaluate": (
         "embeddings, baselines and truth to figures",
         "Measure the embeddings beside an untrained encoder and what needs no encoder.",
-        ["sarpipe evaluate", "sarpipe evaluate --force"],
+        ["sarpipe evaluate", "sarpipe evaluate --labels biomass.csv", "sarpipe evaluate --force"],
     ),
     "report": ("everything to one page", "Write the report, one self-contained HTML page.", ["sarpipe report"]),
     "run": (
@@ -80,6 +80,7 @@ _STAGES = {
             "sarpipe run raw/train/S1GRD",
             "sarpipe run raw/train/S1GRD --dry-run",
             "sarpipe run raw/train/S1GRD --config demo.yaml --prefect",
+            "sarpipe run raw/val/S1GRD --data other --model data/models/sar-0123456789ab",
             "sarpipe run raw/train/S1GRD --json | jq .outputs.report",
         ],
     ),
@@ -249,6 +250,14 @@ def _add_stage(commands: Any, stage: str) -> None:
             "or a URL of one, as s3://bucket/train/S1GRD",
         )
     _add_settings(command, preset=stage != "preprocess")
+    if stage in ("embed", "evaluate", "report", "run"):
+        command.add_argument("--model", metavar="FOLDER", help="use this trained model instead of training one")
+    if stage in ("evaluate", "report", "run"):
+        command.add_argument(
+            "--labels",
+            metavar="PATH",
+            help="probe these labels too: CSV or Parquet with a column id, or a folder of such",
+        )
     if stage in ("preprocess", "run"):
         command.add_argument("--format", choices=("parquet",), help="write the cubes in this format too")
         where = command.add_mutually_exclusive_group()
@@ -264,7 +273,11 @@ def _add_stage(commands: Any, stage: str) -> None:
         "--prefect", action="store_true", help="run the Prefect flow; so it is where PREFECT_API_URL is set"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_stage, stage=stage, source=None, preset=None, format=None, workers=None, dask=None)
+    command.set_defaults(
+        command=_stage,
+        stage=stage,
+        **dict.fromkeys(("source", "preset", "format", "workers", "dask", "model", "labels")),
+    )
 
 
 def _add_settings(command: argparse.ArgumentParser, *, preset: bool) -> None:
@@ -524,14 +537,14 @@ def _stage(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace, data: str | None = None) -> Any:
     """The settings that the command line gives; with output in ``data`` instead of its own."""
-    from sarpipe.settings import parse_overrides, resolve
+    from sarpipe.settings import resolve
 
     return resolve(
         data=options.data if data is None else data,
         recipe=options.recipe,
         preset=options.preset,
         config=options.config,
-        overrides=parse_overrides(options.set),
+        overrides=_overrides(options),
         format=options.format,
         workers=options.workers,
         dask=options.dask,
@@ -565,13 +578,11 @@ def _together(options: argparse.Namespace, settings: Any) -> int:
 def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from sarpipe.settings import parse_overrides
-
     parameters: dict[str, Any] = {
         "data": _absolute(options.data),
         "recipe": options.recipe,
         "config": str(Path(options.config).resolve()) if options.config else None,
-        "overrides": parse_overrides(options.set) or None,
+        "overrides": _overrides(options) or None,
         "force": options.force,
     }
     if options.stage != "preprocess":
@@ -584,6 +595,14 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
             "dask": options.dask,
         }
     return parameters
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of ``--set``, and of the options that are short for one that is a path."""
+    from sarpipe.settings import parse_overrides
+
+    paths = {name: getattr(options, name, None) for name in ("model", "labels")}
+    return parse_overrides(options.set) | {name: os.path.abspath(path) for name, path in paths.items() if path}
 
 
 def _absolute(path: str) -> str:

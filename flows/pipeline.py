@@ -12,6 +12,8 @@ from sarpipe.flows.evaluate import evaluate
 from sarpipe.flows.preprocess import preprocess
 from sarpipe.flows.report import report
 from sarpipe.flows.train import train
+from sarpipe.settings import resolve
+from sarpipe.stages.chain import later_stages
 
 
 @flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=True, result_serializer="json")
@@ -54,12 +56,8 @@ def pipeline(
     }
     # One after the other: subflows that run side by side can be given each other's results on a retry
     # (PrefectHQ/prefect 22259).
-    results = {
-        "preprocess": made,
-        "train": train(**common),
-        "embed": embed(**common),
-        "evaluate": evaluate(**common),
-        "report": report(**common),
-    }
+    settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
+    flows = {"train": train, "embed": embed, "evaluate": evaluate, "report": report}
+    results = {"preprocess": made, **{stage: flows[stage](**common) for stage in later_stages(settings)}}
     # The state that Prefect shall end in, whose result this is: it says what could not be used.
     return Completed(message=first.message, data=results)  # type: ignore[return-value]

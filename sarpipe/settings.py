@@ -19,8 +19,8 @@ from sarpipe.train.settings import TrainSettings
 class Settings(BaseModel):
     """All that a run can be told, but for where its stores are.
 
-    ``recipe`` and ``train`` decide what is computed and enter the keys of the artefacts; the others only say where
-    and with what, and do not.
+    ``recipe`` and ``train`` decide what is computed and enter the keys of the artefacts, and so does the content of
+    ``model`` and ``labels``; the others only say where and with what, and do not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +31,8 @@ class Settings(BaseModel):
     train: TrainSettings = Field(
         default_factory=lambda: TrainSettings.of_preset("sar"), description="How the encoder is trained"
     )
+    model: Path | None = Field(None, description="Folder of a trained model to use, instead of training one")
+    labels: Path | None = Field(None, description="File or folder of labels to probe: CSV or Parquet with a column id")
     format: Literal["parquet"] | None = Field(None, description="Write the cubes in this format too")
     workers: int | None = Field(None, ge=1, le=1024, description="Dask worker processes; None: one a CPU core")
     dask: str | None = Field(None, description="Address of a running Dask scheduler, instead of own workers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ _MEANS = slice(0, len(FEATURES))
 """Channels that a single date gives."""
 
 _VIEWS = ("whole", "query", "gallery", "query_corner", "gallery_corner")
+
+_SEED = ", seed "
 
 _BATCH = 256
 """Places of which the cubes of both halves of the dates and their windows are in memory at a time: 200 MB."""
@@ -48,6 +50,33 @@ class Encoded:
     gallery: Mapping[str, NDArray[np.float32]]
     query_corner: Mapping[str, NDArray[np.float32]]
     gallery_corner: Mapping[str, NDArray[np.float32]]
+
+    def only(self, chosen: NDArray[np.bool_]) -> Encoded:
+        """Of these places alone; ``bool [N]`` of all rows of the `CubeSet`."""
+        of_places, of_paired = chosen[self.places], chosen[self.paired]
+        rows = dict.fromkeys(_VIEWS, of_paired) | {"whole": of_places}
+        views = {
+            view: {
+                name: vectors[rows[view]] if len(vectors) else vectors for name, vectors in getattr(self, view).items()
+            }
+            for view in _VIEWS
+        }
+        return Encoded(self.places[of_places], self.paired[of_paired], **views)
+
+
+def seeded(name: str, seed: int) -> str:
+    """What the vectors of a method are called that were drawn from another seed than the first."""
+    return f"{name}{_SEED}{seed}" if seed else name
+
+
+def of_seed(vectors: Mapping[str, NDArray[np.float32]], name: str, seed: int) -> NDArray[np.float32]:
+    """The vectors of a method as drawn from this seed; those of the first where it draws nothing."""
+    return vectors.get(seeded(name, seed), vectors[name])
+
+
+def without_seeds(names: Iterable[str]) -> list[str]:
+    """The methods, each once."""
+    return [name for name in names if _SEED not in name]
 
 
 def encode_all(
@@ -90,7 +119,7 @@ def encode_all(
                     parts[view][name].append(_encode(name, encode, batch[kept], ids, name in may_not_know))
     vectors = {view: {name: _join(of) for name, of in by_name.items()} for view, by_name in parts.items()}
     for name in may_not_know:
-        mean = _known_mean(vectors["whole"][name])
+        mean = known_mean(vectors["whole"][name])
         for by_name in vectors.values():
             by_name[name] = (
                 np.where(np.isnan(by_name[name]), mean, by_name[name]) if len(by_name[name]) else by_name[name]
@@ -117,7 +146,8 @@ def _encode(
     return vectors
 
 
-def _known_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def known_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of each dimension of ``[N, D]`` over those that know it (are not NaN); 0 where none does."""
     known = np.isfinite(vectors)
     total = np.where(known, vectors, 0).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float32] = (total / np.maximum(known.sum(axis=0), 1)).astype(np.float32)

@@ -109,7 +109,8 @@ def measure_forms(encoded: Encoded, measured: Measured, seed: int, progress: Cal
             once = (one["bytes"] + 1) * _CUBE_BYTES + one["bytes"] * 4
             rivals[str(one["bytes"])] = one | {"overhead_bytes": once}
     notes.append(
-        "smaller forms: measured on places from which their components and codebooks were not learnt (in five folds)"
+        "smaller forms: measured on places from which their components and codebooks were not learnt (five folds, of "
+        "one seed)"
     )
     return {"n": len(places), "forms": found, "rivals": rivals, "notes": notes}
 

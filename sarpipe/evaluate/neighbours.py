@@ -1,4 +1,4 @@
-"""Which places are neighbours, and splits that never part them."""
+"""Which places are neighbours, and folds that never part a group."""
 
 from __future__ import annotations
 
@@ -8,36 +8,54 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from sarpipe.channels import PIXEL_SPACING_M, PLACE_SIZE
 from sarpipe.sphere import EARTH_KM, on_sphere
 
 CLUSTER_KM = 5.0
-"""Places so near are kept in one fold: a place is 2.64 km wide, and the ground goes on beyond it."""
-_CHORD = 2 * np.sin(CLUSTER_KM / EARTH_KM / 2)
-"""As long as it is straight through a sphere of radius 1."""
+"""Places so near are neighbours: a place is 2.64 km wide, and the ground goes on beyond it."""
+PLACE_KM = PLACE_SIZE * PIXEL_SPACING_M / 1000
+"""Width of a place: nearer ones show in part the same ground."""
 
 
 def clusters(
-    latitude: NDArray[np.float64], longitude: NDArray[np.float64]
+    latitude: NDArray[np.float64], longitude: NDArray[np.float64], km: float = CLUSTER_KM
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Group places that are neighbours (at most 5 km apart), or neighbours of neighbours.
+    """Group places that are neighbours (at most so far apart), or neighbours of neighbours.
 
     A place at an unknown position has none.
 
     Args:
         latitude: ``[N]`` degrees, NaN unknown.
         longitude: ``[N]`` degrees, NaN unknown.
+        km: How far apart neighbours are at most.
 
     Returns:
         The number of each place's cluster ``[N]``, and whether it has a neighbour ``[N]``.
     """
-    points, known = _known_on_sphere(latitude, longitude)
-    pairs = np.empty((0, 2), np.intp)
-    if len(known):
-        pairs = known[KDTree(points).query_pairs(_CHORD, output_type="ndarray")]
     n = len(latitude)
+    pairs = near_pairs(latitude, longitude, km)
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     labels = connected_components(graph, directed=False)[1].astype(np.intp)
     return labels, np.isin(np.arange(n), pairs)
+
+
+def near_pairs(latitude: NDArray[np.float64], longitude: NDArray[np.float64], km: float) -> NDArray[np.intp]:
+    """All pairs ``[P, 2]`` of places (``[N]`` degrees) at most so far apart; NaN is unknown, and far."""
+    points, known = _known_on_sphere(latitude, longitude)
+    if not len(known):
+        return np.empty((0, 2), np.intp)
+    return known[KDTree(points).query_pairs(chord(km), output_type="ndarray")]
+
+
+def distinct(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which places (``[N]`` degrees) to keep so that no two are nearer than a place is wide: the first of each such
+    group, then the next that is near none that is kept. NaN is unknown, and kept.
+    """
+    kept = np.ones(len(latitude), np.bool_)
+    pairs = np.sort(near_pairs(latitude, longitude, PLACE_KM), axis=1)
+    for first, second in pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]:
+        kept[second] &= ~kept[first]
+    return kept
 
 
 def near_others(
@@ -51,8 +69,13 @@ def near_others(
     points, known = _known_on_sphere(latitude, longitude)
     others, _ = _known_on_sphere(latitudes, longitudes)
     if len(points) and len(others):
-        near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=_CHORD)[0])
+        near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=chord(CLUSTER_KM))[0])
     return near
+
+
+def chord(km: float) -> float:
+    """How long so many km along the ground are straight through a sphere of radius 1."""
+    return float(2 * np.sin(km / EARTH_KM / 2))
 
 
 def _known_on_sphere(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from sarpipe.evaluate.estimate import Estimate
 from sarpipe.evaluate.neighbours import folds
@@ -12,6 +15,8 @@ from sarpipe.standard import Standard
 FOLDS = 5
 PENALTIES = np.logspace(-6, 4, 21)
 """From hardly any penalty to the mean of the training places, for features whose squares sum to 1 on average."""
+
+_SMALL = 2000
 
 
 def predict(
@@ -29,11 +34,25 @@ def predict(
         groups: ``[N]``, at least two; a group is never on both sides of a split.
         seed: For the dealing of groups to folds.
     """
+    (predicted,) = read_all(vectors, [vectors], targets, groups, seed)
+    return predicted
+
+
+def read_all(
+    vectors: NDArray[np.floating],
+    others: Sequence[NDArray[np.floating]],
+    targets: NDArray[np.float64],
+    groups: NDArray[np.intp],
+    seed: int,
+) -> list[NDArray[np.float64]]:
+    """As `predict`, but what the probes learn from ``vectors`` is read from other vectors ``[N, D]`` of each place."""
     fold = folds(groups, FOLDS, (seed,))
-    predicted = np.empty_like(targets)
+    predicted = [np.empty_like(targets) for _ in others]
     for number in range(fold.max() + 1):
         test = fold == number
-        predicted[test] = predict_fold(vectors, targets, groups, test, (seed, number))
+        read = _read_fold(vectors, others, targets, groups, test, (seed, number))
+        for found, part in zip(predicted, read, strict=True):
+            found[test] = part
     return predicted
 
 
@@ -45,10 +64,24 @@ def predict_fold(
     seed: tuple[int, ...],
 ) -> NDArray[np.float64]:
     """Predictions of the places of one fold, ``test [N]``, from the others; as `predict`."""
-    penalty = _penalties(vectors[~test], targets[~test], groups[~test], seed)
-    path = _ridge(vectors[~test], targets[~test], vectors[test])
-    predicted: NDArray[np.float64] = np.take_along_axis(path, penalty[None, None, :], axis=0)[0]
+    (predicted,) = _read_fold(vectors, [vectors], targets, groups, test, seed)
     return predicted
+
+
+def _read_fold(
+    vectors: NDArray[np.floating],
+    others: Sequence[NDArray[np.floating]],
+    targets: NDArray[np.float64],
+    groups: NDArray[np.intp],
+    test: NDArray[np.bool_],
+    seed: tuple[int, ...],
+) -> list[NDArray[np.float64]]:
+    # Matrices are small: more threads would wait for each other longer than they compute.
+    with threadpool_limits(1 if len(vectors) < _SMALL else None, user_api="blas"):
+        penalty = _penalties(vectors[~test], targets[~test], groups[~test], seed)
+        path = _ridge(vectors[~test], targets[~test], np.concatenate([other[test] for other in others]))
+    chosen: NDArray[np.float64] = np.take_along_axis(path, penalty[None, None, :], axis=0)[0]
+    return np.split(chosen, len(others))
 
 
 def r_squared(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 FEWEST_PLACES = 30
 """Below, a fold of the probe has fewer than six places."""
 _FEWEST_VARIED = 5
-"""Clusters in which a target must differ from its commonest value, else a resample may hold that value alone."""
+"""Blocks in which a target must differ from its commonest value, else a resample may hold that value alone."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Targets:
         names: Columns of the truth.
         values: ``float64 [n, T]``, finite, none constant.
         rows: Which of the places that were asked for these n are.
-        groups: Their clusters ``[n]``.
+        groups: Their blocks ``[n]``.
         dropped: Columns left out because they hardly vary.
     """
 
@@ -39,7 +39,7 @@ def choose_targets(truth: pd.DataFrame | None, ids: list[str], groups: NDArray[n
     Args:
         truth: ``id`` and numeric columns, or None.
         ids: Places.
-        groups: Their clusters.
+        groups: Their blocks.
     """
     if truth is None:
         return "no truth beside the stores: the linear probe was not measured"
@@ -48,7 +48,7 @@ def choose_targets(truth: pd.DataFrame | None, ids: list[str], groups: NDArray[n
     if len(rows) < FEWEST_PLACES:
         return f"{len(rows)} places have truth, the linear probe needs {FEWEST_PLACES}: it was not measured"
     if len(np.unique(groups[rows])) < 2:
-        return "all places with truth are neighbours of neighbours: no split keeps them apart, no probe was measured"
+        return "all places with truth lie in one block: no split keeps neighbours together, no probe was measured"
     values = table.to_numpy(np.float64)[rows]
     kept = [i for i in range(values.shape[1]) if _varied(values[:, i], groups[rows]) >= _FEWEST_VARIED]
     if not kept:

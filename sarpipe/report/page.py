@@ -15,10 +15,12 @@ from sarpipe.report.explorer import EXPLORER_STYLE, SCRIPT_POLICY, explorer_sect
 from sarpipe.report.loss_curve import training_section
 from sarpipe.report.markup import Html, join, number, paragraph, text
 from sarpipe.report.projection import projection_section
+from sarpipe.report.protocol import labels_section, protocol_section
 from sarpipe.report.quality import claims_section, headline, notes_section, quality_section
 from sarpipe.report.quicklook import quicklook_section
 from sarpipe.report.rate_quality import rate_quality_section
 from sarpipe.report.record import compression_section, provenance_section, quarantine_section, summary_list
+from sarpipe.report.robustness import robustness_section
 from sarpipe.report.style import STYLE
 
 _POLICY = (
@@ -68,6 +70,9 @@ def render(report: Report) -> str:
             claims_section(report.figures),
             explorer_section(report.places, report.vectors),
             quality_section(report.figures),
+            labels_section(report.figures),
+            protocol_section(report.figures),
+            robustness_section(report.figures.get("robustness")),
             training_section(report.losses, report.monitors),
             projection_section(report.places, report.vectors),
             quicklook_section(report.places, report.vectors),
@@ -102,6 +107,9 @@ def render(report: Report) -> str:
 def _header(report: Report) -> Html:
     contents = {
         "quality": "Quality",
+        **({"labels": "Labels"} if report.figures.get("labels") else {}),
+        "protocol": "Splits",
+        "robustness": "Robustness",
         "training": "Training",
         "projection": "Projection",
         "quicklook": "Quicklook",

@@ -145,6 +145,8 @@ def _measures_table(figures: Figures) -> Html:
     ]
     queries = _at(figures, OWN, ("retrieval",))
     count = f"{int(figures.get('n') or 0):,} places"
+    probed = (figures.get("places") or {}).get("probed")
+    count += f", {probed:,} probed" if probed else ""
     if isinstance(queries, Mapping) and is_measured(queries.get("n")):
         count += f", {int(queries['n']):,} retrieval queries"
     head = ["method", "dimensions", *_MEASURES, "RankMe"]
@@ -162,8 +164,10 @@ def _probe_table(figures: Figures) -> list[Html]:
         measures = {name: probe.get(target) for name, probe in probes.items()}
         best = _largest(_point(measure) for measure in measures.values())
         rows.append((text(target.replace("_", " ")), *(_cell(measure, best) for measure in measures.values())))
-    head = ["target", *(_plain_name(name) for name in methods)]
-    return [table("Linear probe: R² of each target; below each value its 95 % interval", head, rows)]
+    head = ["target", *(method_name(name) for name in methods)]
+    probed = (figures.get("places") or {}).get("probed")
+    count = f", {probed:,} places" if probed else ""
+    return [table(f"Linear probe: R² of each target{count}; below each value its 95 % interval", head, rows)]
 
 
 def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Html]:
@@ -190,13 +194,14 @@ def _differences_table(caption: str, differences: Sequence[Mapping[str, Any]]) -
     rows = [
         (
             text(_compared(one)),
+            number(one.get("n"), 0),
             number(one["difference"], 3),
             interval(one["interval"], 3) or NOT_MEASURED,
             text(_verdict(one["interval"])),
         )
         for one in differences
     ]
-    return table(caption, ["sarpipe minus baseline", "difference", "95 % interval", "verdict"], rows)
+    return table(caption, ["sarpipe minus baseline", "places", "difference", "95 % interval", "verdict"], rows)
 
 
 def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
@@ -210,14 +215,14 @@ def _differences_chart(differences: Sequence[Mapping[str, Any]]) -> Html:
         if interval(one["interval"]):
             axes.plot(one["interval"], [place, place], color=colour, linewidth=2)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    labels = [f"{short(_label(one))}, {short(_plain_name(str(one['baseline'])))}" for one in differences]
+    labels = [f"{short(_label(one))}, {short(method_name(str(one['baseline'])))}" for one in differences]
     axes.set_yticks(range(len(differences)), labels, parse_math=False)
     said = f"{len(differences)} paired differences with their intervals, beside a line at 0."
     return inline_svg(figure, "differences", said)
 
 
 def _compared(one: Mapping[str, Any]) -> str:
-    return f"{_label(one)} against {_plain_name(str(one['baseline']))}"
+    return f"{_label(one)} against {method_name(str(one['baseline']))}"
 
 
 def _label(one: Mapping[str, Any]) -> str:
@@ -270,8 +275,9 @@ def _at(figures: Figures, method: str, path: Sequence[str]) -> Any:
 
 
 def _name(method: str) -> Html:
-    return text(_plain_name(method))
+    return text(method_name(method))
 
 
-def _plain_name(method: str) -> str:
+def method_name(method: str) -> str:
+    """What the page calls a method."""
     return _NAMES.get(method, method.replace("_", " "))

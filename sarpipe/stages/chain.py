@@ -66,8 +66,32 @@ def find_earlier(settings: Settings, cube_set: Artefact, stage: str) -> list[Art
     """
     found: list[Artefact] = []
     for earlier in STAGES[1 : STAGES.index(stage)]:
+        if earlier == "train" and settings.model is not None:
+            found.append(given_model(settings.model))
+            continue
         found.append(require(_PLANS[earlier](settings, cube_set, *found), f"sarpipe {earlier}"))
     return found
+
+
+def given_model(folder: Path) -> Artefact:
+    """A model that was trained elsewhere, verified.
+
+    Raises:
+        UsageError: There is none.
+    """
+    hint = "Give the folder of a model, as data/models/sar-0123456789ab; 'sarpipe train --json' names it"
+    try:
+        model = open_verified(folder)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no model in {folder}", hint) from error
+    if model.meta.get("stage") != "train":
+        raise UsageError(f"{folder} is no model but of stage {model.meta.get('stage')}", hint)
+    return model
+
+
+def later_stages(settings: Settings) -> tuple[str, ...]:
+    """The stages after preprocess that a run has: a model that is given is not trained."""
+    return STAGES[1:] if settings.model is None else STAGES[2:]
 
 
 def settle(
@@ -109,7 +133,7 @@ def plan(settings: Settings, stage: str, source: str | None, *, force: bool = Fa
     cube_set = _planned_set(settings, stores)
     if cube_set is not None:
         return stores + _plan_chain(settings, cube_set, force=force)
-    return stores + [waiting(later, settings.train.preset, "preprocess") for later in STAGES[1:]]
+    return stores + [waiting(later, settings.train.preset, "preprocess") for later in later_stages(settings)]
 
 
 def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -155,7 +179,7 @@ def _plan_later(settings: Settings, cube_set: Artefact, stage: str, *, force: bo
 def _plan_chain(settings: Settings, cube_set: Artefact, *, force: bool) -> list[Step]:
     """The later stages as far as their keys are known: a key needs the bytes of what comes before."""
     steps: list[Step] = []
-    for stage in STAGES[1:]:
+    for stage in later_stages(settings):
         if steps and not steps[-1].done:
             steps.append(waiting(stage, settings.train.preset, steps[-1].stage))
         else:

@@ -11,7 +11,7 @@ from typing import Any
 from sarpipe.cluster import CALLS, dask_session
 from sarpipe.errors import ClusterError, DataError, StorageError
 from sarpipe.settings import Settings
-from sarpipe.stages.chain import Preprocessed, find_cubes, find_earlier, settle
+from sarpipe.stages.chain import Preprocessed, find_cubes, find_earlier, later_stages, settle
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.embed import make_embeddings, plan_embed
@@ -35,7 +35,7 @@ def run(settings: Settings, source: str, on_progress: OnProgress, *, force: bool
     """
     results: dict[str, Any] = {"preprocess": preprocess(settings, source, on_progress, force=force)}
     folder = results["preprocess"]["cube_set"]["folder"]
-    for stage in LATER:
+    for stage in later_stages(settings):
         results[stage] = later(stage, settings, on_progress, cubes=folder, force=force)
     return results
 

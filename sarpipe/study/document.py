@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sarpipe.evaluate.claims import FEWEST, LABELS
-from sarpipe.evaluate.estimate import Estimate
+from sarpipe.evaluate.estimate import Estimate, over_seeds
 from sarpipe.evaluate.score import MEASURES
 from sarpipe.study.choices import Choice
-from sarpipe.study.paired import over_seeds, verdict
+from sarpipe.study.paired import verdict
 from sarpipe.study.result import Result
 
 Seeds = Sequence[Result]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarpipe.evaluate.neighbours import clusters, folds, near_others
+from sarpipe.evaluate.neighbours import clusters, distinct, folds, near_others
 
 KM = 1 / 111.195
 
@@ -53,3 +53,16 @@ def test_no_group_is_ever_split_and_folds_are_as_even_as_groups_allow(sizes: lis
     assert len(filled) == min(count, len(np.unique(groups)))
     assert filled.min() > 0
     assert filled.max() - filled.min() <= np.bincount(groups).max()
+
+
+@given(st.integers(0, 1000))
+def test_no_two_places_that_are_kept_overlap_and_each_that_is_not_overlaps_one_kept(seed: int) -> None:
+    latitude, longitude = np.random.default_rng(seed).uniform(-0.05, 0.05, (2, 30))
+    latitude[7] = np.nan
+    kept = distinct(latitude, longitude)
+    km = 111.195 * np.hypot(latitude[:, None] - latitude, longitude[:, None] - longitude)
+    near = (km < 2.64) & ~np.eye(30, dtype=bool)
+    assert kept[[0, 7]].all()
+    assert not near[np.ix_(kept, kept)].any()
+    for place in np.flatnonzero(~kept):
+        assert (near[place] & kept)[:place].any()

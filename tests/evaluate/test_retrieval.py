@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sarpipe.evaluate.estimate import resamples
-from sarpipe.evaluate.retrieval import measures, ranks
+from sarpipe.evaluate.retrieval import measures, ranks, ranks_among_neighbours
+from sarpipe.standard import Standard
 
 
 def test_a_perfect_encoder_finds_every_place_at_once() -> None:
@@ -41,3 +42,21 @@ def test_a_dead_dimension_is_not_blown_up_to_noise() -> None:
     query = rng.standard_normal((60, 4)).astype(np.float32)
     dead = np.full((2, 60, 200), 3.0, np.float32) + rng.normal(0, 2e-7, (2, 60, 200)).astype(np.float32)
     assert (ranks(np.hstack([query, dead[0]]), np.hstack([query, dead[1]])) == 1).all()
+
+
+def test_among_neighbours_only_places_5_to_50_km_away_count() -> None:
+    rng = np.random.default_rng(0)
+    latitude, longitude = rng.uniform(-0.4, 0.4, (2, 60))
+    latitude[4] = np.nan
+    query = rng.standard_normal((60, 3))
+    gallery = query + rng.normal(0, 1.5, query.shape)
+    found, size = ranks_among_neighbours(query, gallery, latitude, longitude)
+    standard = Standard.of(np.concatenate([query, gallery]))
+    q, g = (standard(x) / np.linalg.norm(standard(x), axis=1, keepdims=True) for x in (query, gallery))
+    for i in range(60):
+        km = 111.195 * np.hypot(latitude - latitude[i], longitude - longitude[i])
+        pool = [j for j in range(60) if j != i and 5 < km[j] <= 50]
+        assert size[i] == len(pool)
+        assert found[i] == 1 + sum(q[i] @ g[j] >= q[i] @ g[i] for j in pool)
+    assert size[4] == 0
+    assert size.max() > 20

@@ -130,10 +130,10 @@ def test_the_headline_says_what_each_figure_is_beside(page_of_six: Page) -> None
 def test_a_loss_is_said_as_plainly_as_a_win(page_of_six: Page) -> None:
     words = page_of_six.text
     assert "The embedding loses to band statistics by 0.10." in words
-    assert "mean R² against random weights 0.199 0.150 to 0.250 win" in words
-    assert "mean R² against band statistics −0.102 −0.140 to −0.060 loss" in words
-    assert "R² of season amplitude against band statistics 0.300 not measured not decided" in words
-    assert "recall@1 against band statistics −0.020 −0.100 to 0.060 no difference shown" in words
+    assert "mean R² against random weights 6 0.199 0.150 to 0.250 win" in words
+    assert "mean R² against band statistics 6 −0.102 −0.140 to −0.060 loss" in words
+    assert "R² of season amplitude against band statistics 6 0.300 not measured not decided" in words
+    assert "recall@1 against band statistics 6 −0.020 −0.100 to 0.060 no difference shown" in words
 
 
 def test_an_account_that_does_not_close_is_said(make_report: Callable[..., Report], page_of_six: Page) -> None:

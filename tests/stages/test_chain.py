@@ -1,6 +1,10 @@
 import shutil
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sarpipe.errors import UsageError
 from sarpipe.stages.chain import plan
 
 
@@ -27,3 +31,37 @@ def test_a_damaged_artefact_is_named_with_its_file(rerun: Any) -> None:
     last = plan(rerun.settings(), "run", str(rerun.stores))[-1]
     assert last.state == "damaged"
     assert str(page) in last.why
+
+
+def test_a_model_that_is_given_takes_the_place_of_training(rerun: Any, tmp_path: Path) -> None:
+    (model,) = rerun.data.glob("models/sar-*")
+    elsewhere = shutil.copytree(model, tmp_path / "elsewhere")
+    shutil.rmtree(model)
+    steps = plan(rerun.settings(model=str(elsewhere)), "run", str(rerun.stores))
+    # Its bytes are those of the model that was trained, so all that it made is there.
+    assert [(step.stage, step.state) for step in steps[2:]] == [
+        ("embed", "done"),
+        ("evaluate", "done"),
+        ("report", "done"),
+    ]
+    with pytest.raises(UsageError, match="there is no model"):
+        plan(rerun.settings(model=str(tmp_path / "none")), "embed", None)
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    with pytest.raises(UsageError, match="is no model but of stage embed"):
+        plan(rerun.settings(model=str(embeddings)), "embed", None)
+
+
+def test_labels_are_in_the_key_of_an_evaluation_by_their_content(rerun: Any, tmp_path: Path) -> None:
+    def key() -> str:
+        (step,) = plan(rerun.settings(labels=str(labels)), "evaluate", None)
+        return str(step.key)
+
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,x\na,1\n")
+    first = key()
+    assert first == key()
+    labels.write_text("id,x\na,2\n")
+    assert key() != first
+    (without,) = plan(rerun.settings(), "evaluate", None)
+    assert without.state == "done"
+    assert without.key not in (first, key())

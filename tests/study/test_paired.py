@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarpipe.evaluate.estimate import Estimate
-from sarpipe.study.paired import over_seeds, verdict
+from sarpipe.evaluate.estimate import Estimate, over_seeds
+from sarpipe.study.paired import verdict
 
 
 def estimates(seed: int, n_seeds: int, shift: float = 0.0) -> list[Estimate]:

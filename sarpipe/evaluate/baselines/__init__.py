@@ -11,7 +11,7 @@ from sarpipe.evaluate.baselines.pca import pca
 from sarpipe.evaluate.baselines.position import position
 from sarpipe.evaluate.baselines.random_convolutions import random_convolutions
 from sarpipe.evaluate.baselines.random_vectors import random_vectors
-from sarpipe.evaluate.encoded import Encode
+from sarpipe.evaluate.encoded import Encode, seeded
 
 __all__ = ["MAY_NOT_KNOW", "band_statistics", "image_baselines", "position"]
 
@@ -19,7 +19,7 @@ MAY_NOT_KNOW = ("band_statistics", "mean_pool")
 """Baselines that give NaN for what has no data: see `sarpipe.evaluate.encoded.encode_all`."""
 
 
-def image_baselines(learn_from: NDArray[np.float32], *, seed: int, device: str) -> dict[str, Encode]:
+def image_baselines(learn_from: NDArray[np.float32], *, seed: int, device: str, seeds: int = 1) -> dict[str, Encode]:
     """The baselines that are functions of the cube, by name; from the one that is hardest to beat to chance.
 
     Args:
@@ -27,10 +27,13 @@ def image_baselines(learn_from: NDArray[np.float32], *, seed: int, device: str) 
             the baselines that learn are left out.
         seed: Of what is drawn.
         device: See `sarpipe.model.device.pick_device`.
+        seeds: How often random convolutions are drawn; named by `sarpipe.evaluate.encoded.seeded`.
     """
     learned = {}
     if len(learn_from):
-        learned["random_convolutions"] = random_convolutions(learn_from, seed=seed, device=device)
+        for number in range(seeds):
+            drawn = random_convolutions(learn_from, seed=seed * seeds + number, device=device)
+            learned[seeded("random_convolutions", number)] = drawn
         learned["pca"] = pca(learn_from, seed=seed)
     return learned | {
         "band_statistics": band_statistics,

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from sarpipe.channels import PLACE_SIZE
+from sarpipe.errors import UsageError
+from sarpipe.evaluate.blocks import blocks
+from sarpipe.evaluate.label_probe import balanced_accuracy, macro_f1, probe_labels
+from sarpipe.evaluate.labels import Labels, labels_digest, read_labels
+from sarpipe.ssl4eo.store import read_store
+
+
+def test_numbers_are_quantities_and_words_are_classes_in_both_formats(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": ["0012", "b"], "t": [1.5, np.inf], "n": [3, 4], "wet": [True, False], "k": ["x", None]})
+    table.to_csv(tmp_path / "one.csv", index=False)
+    table.to_parquet(tmp_path / "two.parquet")
+    (tmp_path / "notes.txt").write_text("not labels")
+    for labels in (files := read_labels(tmp_path)):
+        assert list(labels.table["id"]) == ["0012", "b"]
+        assert labels.table["t"].tolist()[0] == 1.5
+        assert np.isnan(labels.table["t"][1])
+        assert labels.table["n"].tolist() == [3.0, 4.0]
+        assert labels.table["wet"].tolist() == ["True", "False"]
+        assert labels.table["k"].tolist() == ["x", None]
+    assert [labels.name for labels in files] == ["one.csv", "two.parquet"]
+
+
+def test_the_digest_knows_the_content(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id,x\na,1\n")
+    before = labels_digest(file)
+    assert before == labels_digest(tmp_path)
+    file.write_text("id,x\na,2\n")
+    assert before != labels_digest(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "place,x\na,1\n", "have the columns place, x"),
+        ("a.csv", "id\na\n", "have the columns id"),
+        ("a.csv", "id,x\na,1\na,2\n", "have the id 'a' twice"),
+        ("a.csv", "", "cannot be read"),
+        ("a.parquet", "nonsense", "cannot be read"),
+        ("a.json", "{}", "neither .csv nor .parquet"),
+    ],
+)
+def test_what_are_no_labels_is_said(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=said):
+        read_labels(tmp_path / name)
+
+
+def test_a_path_without_labels_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no \.csv and no \.parquet"):
+        read_labels(tmp_path)
+    with pytest.raises(UsageError, match="do not exist"):
+        read_labels(tmp_path / "none.csv")
+
+
+def test_accuracy_and_f1_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], [30, 20, 10])
+    scores = rng.standard_normal((60, 3)) + np.eye(3)[truth]
+    drawn = rng.multinomial(60, np.full(60, 1 / 60), size=5).astype(np.float64)
+    accuracy, f1 = (score(np.eye(3)[truth], scores, drawn) for score in (balanced_accuracy, macro_f1))
+    given = scores.argmax(axis=1)
+    assert accuracy.value == pytest.approx(balanced_accuracy_score(truth, given))
+    assert f1.value == pytest.approx(f1_score(truth, given, average="macro"))
+    for i in range(5):
+        rows = np.repeat(np.arange(60), drawn[i].astype(int))
+        assert accuracy.samples[i] == pytest.approx(balanced_accuracy_score(truth[rows], given[rows]))
+        assert f1.samples[i] == pytest.approx(f1_score(truth[rows], given[rows], average="macro"))
+
+
+def test_labels_are_probed_on_blocks_and_random_folds_flatter() -> None:
+    # What is to be known depends on the block alone, and so do the vectors: nothing can be learnt of a new block.
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(20), 6)
+    ids = [f"p{i}" for i in range(120)]
+    vectors = {"sarpipe": rng.standard_normal((20, 30))[groups].astype(np.float32)}
+    level = rng.standard_normal(20)[groups]
+    words = np.where(level > 0, "high", "low").astype(object)
+    words[0] = "rare"
+    labels = Labels("x.csv", pd.DataFrame({"id": [*ids[:110], "gone"], "level": level[:111], "word": words[:111]}))
+    found = probe_labels(labels, ids, vectors, groups, 0)
+    assert (found["source"], found["rows"], found["known"]) == ("labels x.csv", 111, 110)
+    level_found, word = found["columns"]["level"], found["columns"]["word"]
+    assert (level_found["kind"], level_found["n"], level_found["blocks"]) == ("quantity", 110, 19)
+    r2 = level_found["measures"]["R²"]["sarpipe"]
+    assert r2["value"] < 0.2 < 0.8 < r2["random_split"]
+    assert r2["interval"][0] < r2["value"] < r2["interval"][1]
+    assert word["kind"] == "classes"
+    assert sum(word["classes"].values()) == word["n"] == 109
+    assert "1 places of classes with fewer than 5 are left out" in word["notes"]
+    assert word["measures"]["balanced accuracy"]["sarpipe"]["value"] < 0.75
+    assert word["measures"]["F1"]["sarpipe"]["random_split"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("values", "groups", "said"),
+    [
+        ([1.0] * 40, np.arange(40), "it does not vary"),
+        ([1.0, np.nan, np.nan] * 13 + [np.nan], np.arange(40), "13 places have it, 20 are needed"),
+        (list(range(40)), np.zeros(40, int), "one block"),
+        (["a"] * 40, np.arange(40), "1 classes"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(values: list[object], groups: np.ndarray, said: str) -> None:
+    ids = [f"p{i}" for i in range(40)]
+    vectors = {"sarpipe": np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)}
+    labels = Labels("x.csv", pd.DataFrame({"id": ids, "x": values}))
+    column = probe_labels(labels, ids, vectors, groups, 0)["columns"]["x"]
+    assert said in column["notes"][-1]
+    assert "measures" not in column
+
+
+def test_real_labels_are_converted_and_probed_or_said_to_be_too_few(real_data: Path) -> None:
+    """Sen1Floods11, BioMassters, TerraMind and BigEarthNet: few places, of which only the first make a probe."""
+    single = real_data / "single_date"
+    water = np.load(single / "labels" / "sen1floods11_public_water.npz", allow_pickle=False)
+    known = (water["label"] >= 0).sum(axis=(1, 2))
+    share = (water["label"] == 1).sum(axis=(1, 2)) / np.maximum(known, 1)
+    share = np.where(known > PLACE_SIZE**2 / 2, share, np.nan)
+    biomass = np.load(real_data / "labels" / "biomassters_0060c0a5_agb.npz", allow_pickle=False)
+    cover = np.load(single / "labels" / "terramind_public_lulc_ndvi_dem.npz", allow_pickle=False)
+    trees = (cover["lulc"] == list(cover["lulc_classes"]).index("trees")).mean(axis=(1, 2))
+    corine = pd.read_csv(single / "labels" / "bigearthnet_public_labels.csv", dtype=str)
+    tables = {
+        "water": pd.DataFrame({"id": water["sample"], "share": share}),
+        "biomass": pd.DataFrame({"id": biomass["samples"], "t_ha": float(np.nanmean(biomass["agb_t_per_ha"]))}),
+        "cover": pd.DataFrame({"id": cover["sample"], "trees": trees}),
+        "corine": pd.DataFrame(
+            {"id": corine["sample"], "pastures": corine["clc43_labels"].str.contains("Pastures").map(str)}
+        ),
+    }
+    positions = read_store(single / "S1GRD" / "sen1floods11_public_000001.zarr.zip")
+    ids = [str(one) for table in tables.values() for one in table["id"]]
+    where = {one: at for one, *at in zip(positions.ids, positions.latitude, positions.longitude, strict=True)}
+    latitude, longitude = np.array([where.get(one, (np.nan, np.nan)) for one in ids]).T
+    groups = blocks(latitude, longitude)
+    # A vector that knows the share, and noise beside it.
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((len(ids), 5)).astype(np.float32)
+    vectors[: len(share), 0] = np.nan_to_num(share)
+    found = {
+        name: probe_labels(Labels(name, table), ids, {"sarpipe": vectors}, groups, 0)["columns"]
+        for name, table in tables.items()
+    }
+    measured = found["water"]["share"]
+    assert 20 <= measured["n"] <= 32
+    assert measured["blocks"] <= 8
+    assert measured["measures"]["R²"]["sarpipe"]["value"] > 0.5
+    assert any("are an anecdote" in note for note in measured["notes"])
+    for name, column in (("biomass", "t_ha"), ("cover", "trees"), ("corine", "pastures")):
+        assert "not measured" in found[name][column]["notes"][-1]
