@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from sarpipe.errors import UsageError
 from sarpipe.evaluate.baselines.position import position
+from sarpipe.evaluate.blocks import blocks
 from sarpipe.evaluate.estimate import Estimate, resamples
-from sarpipe.evaluate.neighbours import clusters, folds
+from sarpipe.evaluate.neighbours import folds
 from sarpipe.evaluate.probe import FOLDS, predict, r_squared
 from sarpipe.evaluate.targets import Targets, choose_targets
 from sarpipe.notebook.labels import Labels, read_labels
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def probe(places: Places, labels: Labels, *, seed: int = 0) -> pd.DataFrame:
     """How well a ridge regression reads labels from the embeddings, on places that it has not seen.
 
-    Nested and geographically blocked (`sarpipe.evaluate.probe`): places at most 5 km apart are never on both sides of
+    Nested and geographically blocked (`sarpipe.evaluate.probe`): a block of ground 50 km wide is never on both sides of
     a split, and the penalty is chosen within the training places. Beside it, on the same folds, what needs no
     embedding: the mean of the training places, and position and season alone.
 
@@ -34,7 +35,7 @@ def probe(places: Places, labels: Labels, *, seed: int = 0) -> pd.DataFrame:
 
     Returns:
         A row a label: ``r2`` (below 0 is worse than the mean of the places probed), ``low`` and ``high`` (95 %
-        bootstrap interval over clusters of neighbours), ``n`` places, ``groups`` of neighbours, ``mean_r2`` and
+        bootstrap interval over blocks), ``n`` places, ``groups``, their blocks, ``mean_r2`` and
         ``position_r2`` of the two baselines, ``position_gap_low`` and ``position_gap_high`` (interval of ``r2`` minus
         ``position_r2``, paired). NaN where a label cannot be probed, with the reason in ``note``.
 
@@ -52,7 +53,7 @@ def probe(places: Places, labels: Labels, *, seed: int = 0) -> pd.DataFrame:
             "Read ids as text: pandas.read_csv(..., dtype={'id': str})",
         )
     latitude, longitude = (places.table[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
-    groups, _ = clusters(latitude, longitude)
+    groups = blocks(latitude, longitude)
     where = position(places.embeddings.index)
     rows = {str(name): _probed(places, numeric[name], groups, where, seed) for name in numeric}
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
