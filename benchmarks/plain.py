@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset
 
 BATCH = 64
 DATES = 4
-FROM_VH = torch.arange(12) % 4 == 1
 
 
 class Encoder(nn.Module):
@@ -128,9 +127,7 @@ class Views(Dataset):  # type: ignore[type-arg]
             noise = _correlated(torch.randn(4, 64, 64))
             x[:2] += noise[:2] * (sigma / size**0.5)
             x[8:10] += noise[2:] * (sigma * 2**0.5)
-        x[:2] += 2 * torch.rand(2, 1, 1) - 1
-        if torch.rand(()) < 0.2:
-            x[FROM_VH if torch.rand(()) < 0.5 else ~FROM_VH] = torch.nan
+        x[:2] += torch.rand(2, 1, 1) - 0.5
         return x
 
     def _of_dates(self, i: int, size: int) -> Tensor:
@@ -144,7 +141,7 @@ class Views(Dataset):  # type: ignore[type-arg]
 
 def _crop(x: Tensor) -> Tensor:
     """Random resized crop, as torchvision draws it."""
-    area = (0.2 + 0.8 * torch.rand(())) * 64 * 64
+    area = (0.8 + 0.2 * torch.rand(())) * 64 * 64
     ratio = torch.exp((2 * torch.rand(()) - 1) * math.log(4 / 3))
     width, height = (min(64, max(1, round(float(side)))) for side in ((area * ratio).sqrt(), (area / ratio).sqrt()))
     top, left = int(torch.randint(0, 65 - height, ())), int(torch.randint(0, 65 - width, ()))
