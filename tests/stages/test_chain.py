@@ -35,7 +35,7 @@ def test_a_damaged_artefact_is_named_with_its_file(rerun: Any) -> None:
 
 def test_a_model_that_is_given_takes_the_place_of_training(rerun: Any, tmp_path: Path) -> None:
     (model,) = rerun.data.glob("models/sar-*")
-    elsewhere = shutil.copytree(model, tmp_path / "elsewhere")
+    elsewhere = shutil.copytree(model, tmp_path / model.name)
     shutil.rmtree(model)
     steps = plan(rerun.settings(model=str(elsewhere)), "run", str(rerun.stores))
     # Its bytes are those of the model that was trained, so all that it made is there.
