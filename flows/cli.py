@@ -87,6 +87,11 @@ _STAGES = {
 }
 
 
+_NO_SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(("recipe", "preset", "config", "format", "workers", "dask")),
+    "set": [],
+}
+"""Of a command that goes by what is there."""
 _RANK = int(os.environ.get("RANK", "0"))
 """Of several processes that torchrun started, the first speaks for all."""
 _KEPT = "What was finished is kept: run it again to go on"
@@ -281,14 +286,7 @@ def _add_stage(commands: Any, stage: str) -> None:
 
 
 def _add_settings(command: argparse.ArgumentParser, *, preset: bool) -> None:
-    data = os.environ.get("SARPIPE_DATA", "data")
-    command.add_argument(
-        "--data",
-        default=data,
-        metavar="DIR",
-        help="all output goes below it: a folder, or a URL as s3://bucket/output; "
-        f"SARPIPE_DATA sets the default (now: {data})",
-    )
+    _add_data(command)
     command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
     if preset:
         command.add_argument("--preset", choices=("sar", "original"), help="how the encoder is trained (default: sar)")
@@ -299,6 +297,17 @@ def _add_settings(command: argparse.ArgumentParser, *, preset: bool) -> None:
         default=[],
         metavar="A.B=C",
         help="one setting, for example train.epochs=30; can be given again",
+    )
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    data = os.environ.get("SARPIPE_DATA", "data")
+    command.add_argument(
+        "--data",
+        default=data,
+        metavar="DIR",
+        help="all output goes below it: a folder, or a URL as s3://bucket/output; "
+        f"SARPIPE_DATA sets the default (now: {data})",
     )
 
 
@@ -339,11 +348,11 @@ def _add_neuco(commands: Any) -> None:
         "labels", metavar="LABELS", help="folder of <task>__regr.csv and <task>__cls.csv, columns id,label"
     )
     command.add_argument("--embeddings", metavar="FILE", help="a .csv or .parquet (default: those made last)")
-    _add_settings(command, preset=True)
+    _add_data(command)
     command.add_argument("--check", action="store_true", help="say whether the CSV could be submitted; score nothing")
     command.add_argument("--out", metavar="FILE", help="write the results here too, a .csv or .json")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_neuco, format=None, workers=None, dask=None)
+    command.set_defaults(command=_neuco, **_NO_SETTINGS)
 
 
 def _add_quantize(commands: Any) -> None:
@@ -361,11 +370,14 @@ def _add_quantize(commands: Any) -> None:
     command.add_argument(
         "form", metavar="FORM", choices=("float16", "int8", "binary", "pca_int8", "pq"), help="one of %(choices)s"
     )
-    _add_settings(command, preset=True)
+    _add_data(command)
+    command.add_argument(
+        "--embeddings", metavar="NAME", help="the name of a folder in DIR/embeddings (default: those made last)"
+    )
     command.add_argument("--dry-run", action="store_true", help="say whether it is there; do nothing")
     command.add_argument("--force", action="store_true", help="make it again although it is there")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_quantize, format=None, workers=None, dask=None)
+    command.set_defaults(command=_quantize, **_NO_SETTINGS)
 
 
 def _add_dequantize(commands: Any) -> None:
@@ -405,7 +417,7 @@ def _add_search(commands: Any) -> None:
         "--exclude-km",
         type=_km,
         metavar="KM",
-        help="leave out places so near to it, for example 5 for those that overlap",
+        help="leave out places so near to it, for example 3 for those that overlap",
     )
     command.add_argument("--within-km", type=_km, metavar="KM", help="how far from --at a place may be (default: 25)")
     command.add_argument(

@@ -15,7 +15,7 @@ from sarpipe.neuco.labels import Task, read_tasks
 from sarpipe.neuco.score import missing, score
 from sarpipe.neuco.vectors import check, read_vectors, some
 from sarpipe.settings import Settings
-from sarpipe.stages.chain import find_cubes, find_earlier
+from sarpipe.stages.search import made_last
 from sarpipe.storage import address
 
 
@@ -50,7 +50,7 @@ def run_neuco(options: Namespace, settings: Settings) -> int:
 def _embeddings(options: Namespace, settings: Settings, name: str) -> Path:
     if options.embeddings is not None:
         return Path(options.embeddings)
-    return find_earlier(settings, find_cubes(settings, None), "evaluate")[-1].path(name)
+    return made_last(settings.data).path(name)
 
 
 def _out(path: Path) -> Path:

@@ -11,8 +11,8 @@ from sarpipe.embeddings.compression import RAW_VALUES
 from sarpipe.errors import UsageError
 from sarpipe.flows.console import print_plan
 from sarpipe.settings import Settings
-from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.quantize import dequantize, make_quantized, plan_quantize
+from sarpipe.stages.search import made_last
 from sarpipe.storage import address, is_url
 
 _RAW_BYTES = RAW_VALUES * 2
@@ -20,7 +20,7 @@ _RAW_BYTES = RAW_VALUES * 2
 
 def run_quantize(options: Namespace, settings: Settings) -> int:
     """Do what the command line asks for; its exit code."""
-    _, embeddings = find_earlier(settings, find_cubes(settings, None), "evaluate")
+    embeddings = made_last(settings.data, options.embeddings)
     step = plan_quantize(settings, embeddings, options.form, force=options.force)
     if options.dry_run:
         print_plan([step])

@@ -57,6 +57,8 @@ def _check_out(out: str | None) -> None:
         return
     if is_url(out):
         raise UsageError(f"--out {out} is no file of this machine", "Write it to a file and copy it there")
+    if Path(out).suffix != ".html":
+        raise UsageError(f"--out {out} is no .html", "For example --out search.html")
     parent = local_path(out).resolve().parent
     if not parent.is_dir():
         raise UsageError(f"--out {out}: {parent} is no folder", f"mkdir -p {parent}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sarpipe.evaluate.estimate import FEWEST_BLOCKS
+
 ANECDOTE = 100
 """With fewer places a figure is an anecdote."""
 
@@ -85,7 +87,10 @@ def claims(
         undecided |= {f"{places} places" for row in rows if row["interval"] is None}
     if undecided:
         few = " and ".join(sorted(undecided))
-        said.append(f"{few} are too few to say what the embedding beats: {FEWEST} are needed.")
+        said.append(
+            f"{few} are too few, or lie in too few blocks, to say what the embedding beats: {FEWEST} in "
+            f"{FEWEST_BLOCKS} blocks are needed."
+        )
     return _rung_sentence(rung(differences), differences) + said
 
 

@@ -15,7 +15,7 @@ from sarpipe.evaluate.baselines import MAY_NOT_KNOW, image_baselines, position
 from sarpipe.evaluate.claims import FEWEST, LABELS, claims, rung
 from sarpipe.evaluate.diagnostics import diagnostics
 from sarpipe.evaluate.encoded import Encode, Encoded, encode_all, seeded, with_data
-from sarpipe.evaluate.estimate import Estimate, over_seeds, resamples
+from sarpipe.evaluate.estimate import FEWEST_BLOCKS, Estimate, over_seeds, resamples
 from sarpipe.evaluate.forms import measure_forms
 from sarpipe.evaluate.label_probe import probe_labels
 from sarpipe.evaluate.labels import Labels
@@ -99,13 +99,14 @@ def evaluate(
     encoded, targets = measured.encoded, measured.targets
     found = {name: _method(measured, name) for name in LABELS if name in measured.scores}
     probed = len(targets.rows) if isinstance(targets, Targets) else 0
+    apart = len(np.unique(measured.groups[encoded.paired])) >= FEWEST_BLOCKS
     differences = [
         {
             "measure": name,
             "baseline": baseline,
             "difference": gap.value,
             "n": (n := probed if "r2" in name else len(encoded.paired)),
-            "interval": gap.interval if n >= FEWEST else None,
+            "interval": gap.interval if apart and n >= FEWEST else None,
         }
         for baseline in found
         if baseline != "sarpipe"

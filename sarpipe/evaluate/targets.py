@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sarpipe.evaluate.blocks import BLOCK_KM
+from sarpipe.evaluate.estimate import FEWEST_BLOCKS
+
 FEWEST_PLACES = 30
 """Below, a fold of the probe has fewer than six places."""
-_FEWEST_VARIED = 5
+_FEWEST_VARIED = FEWEST_BLOCKS
 """Blocks in which a target must differ from its commonest value, else a resample may hold that value alone."""
 
 
@@ -47,8 +50,13 @@ def choose_targets(truth: pd.DataFrame | None, ids: list[str], groups: NDArray[n
     rows = np.flatnonzero(np.isfinite(table.to_numpy(np.float64)).all(axis=1))
     if len(rows) < FEWEST_PLACES:
         return f"{len(rows)} places have truth, the linear probe needs {FEWEST_PLACES}: it was not measured"
-    if len(np.unique(groups[rows])) < 2:
-        return "all places with truth lie in one block: no split keeps neighbours together, no probe was measured"
+    there = len(np.unique(groups[rows]))
+    if there < FEWEST_BLOCKS:
+        several = "" if there == 1 else "s"
+        return (
+            f"the {len(rows)} places with truth lie in {there} block{several} of {BLOCK_KM:g} km, the linear probe needs "
+            f"{FEWEST_BLOCKS}: it was not measured"
+        )
     values = table.to_numpy(np.float64)[rows]
     kept = [i for i in range(values.shape[1]) if _varied(values[:, i], groups[rows]) >= _FEWEST_VARIED]
     if not kept:

@@ -25,7 +25,7 @@ def read_labels(labels: Labels) -> pd.DataFrame:
     frame = _frame(labels)
     if "id" in frame.columns:
         frame = frame.set_index("id")
-    frame.index = frame.index.map(str)
+    frame = frame.set_axis(frame.index.map(str))
     twice = frame.index[frame.index.duplicated()]
     if len(twice):
         raise UsageError(f"the labels have the id {twice[0]!r} more than once", "Give one row a place")

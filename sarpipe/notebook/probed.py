@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def probe(places: Places, labels: Labels, *, seed: int = 0) -> pd.DataFrame:
     """How well a ridge regression reads labels from the embeddings, on places that it has not seen.
 
-    Nested and geographically blocked (`sarpipe.evaluate.probe`): a block of ground 50 km wide is never on both sides of
-    a split, and the penalty is chosen within the training places. Beside it, on the same folds, what needs no
-    embedding: the mean of the training places, and position and season alone.
+    Nested and geographically blocked (`sarpipe.evaluate.probe`): places within 50 km, and chains of such, are never on
+    both sides of a split, and the penalty is chosen within the training places. Beside it, on the same folds, what
+    needs no embedding: the mean of the training places, and position and season alone.
 
     Args:
         places: From `sarpipe.open_embeddings`.

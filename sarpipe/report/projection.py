@@ -14,6 +14,7 @@ from sarpipe.channels import CHANNELS
 from sarpipe.cubes import CubeSet
 from sarpipe.report.chart import INK, MARKERS, PALETTE, captioned, inline_svg, new_axes, short
 from sarpipe.report.markup import Html, join, paragraph, section, text
+from sarpipe.standard import Standard
 
 _MAX_VECTOR_POINTS = 1500
 """Beyond so many places the points are embedded as one picture, which keeps the page small."""
@@ -59,12 +60,9 @@ def principal_components(vectors: NDArray[np.float32], count: int) -> tuple[NDAr
     Returns:
         Scores ``float64 [N, count]`` and explained variance ratios ``float64 [count]``.
     """
-    values = vectors.astype(np.float64)
-    deviation = values.std(axis=0)
-    varies = deviation > 1e-12 * np.maximum(np.abs(values).max(axis=0, initial=0), 1e-30)
-    standard = (values[:, varies] - values[:, varies].mean(axis=0)) / deviation[varies]
-    scores, shares = np.zeros((len(values), count)), np.zeros(count)
-    if not standard.size:
+    standard = Standard.of(vectors)(vectors)
+    scores, shares = np.zeros((len(standard), count)), np.zeros(count)
+    if not standard.any():
         return scores, shares
     found, variances = _eigen_scores(standard, min(count, *standard.shape))
     found *= np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])

@@ -107,6 +107,19 @@ def find_source(data: Path, named: str | None) -> Source:
     return _of_artefact(found[0])
 
 
+def made_last(data: Path, named: str | None = None) -> Artefact:
+    """The embeddings that were made last below ``data``, or those in the folder of this name, verified.
+
+    Raises:
+        UsageError: As of `find_source`, or a file is named.
+        DamagedError: They are damaged.
+    """
+    source = find_source(data, named)
+    if source.artefact is None:
+        raise UsageError(f"{named} is a file by itself", "Name a folder of embeddings below the output folder")
+    return open_verified(source.artefact.folder)
+
+
 def open_index(source: Source, data: Path, say: Callable[[str], None]) -> Index:
     """The index of embeddings; of more than `EXACT_MOST` places it is made at the first search and kept below ``data``.
 

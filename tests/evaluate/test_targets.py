@@ -35,5 +35,6 @@ def test_truth_goes_by_id_and_places_without_it_are_left_out() -> None:
 def test_where_nothing_can_be_probed_the_reason_is_given() -> None:
     assert "no truth" in str(choose_targets(None, IDS, np.arange(50)))
     assert "29 places have truth" in str(choose_targets(_truth(), IDS[:29], np.arange(29)))
-    assert "neighbours" in str(choose_targets(_truth(), IDS, np.zeros(50, np.intp)))
+    assert "in 1 block of 50 km" in str(choose_targets(_truth(), IDS, np.zeros(50, np.intp)))
+    assert "in 4 blocks of 50 km" in str(choose_targets(_truth(), IDS, np.arange(50) % 4))
     assert "varies" in str(choose_targets(_truth()[["id", "same"]], IDS, np.arange(50)))

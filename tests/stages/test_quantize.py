@@ -94,4 +94,4 @@ def test_quantize_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["quantize", "int4", "--data", str(tmp_path)]) == 2
     assert "int4" in capsys.readouterr().err
     assert main(["quantize", "int8", "--data", str(tmp_path)]) == 2
-    assert "sarpipe preprocess SOURCE" in capsys.readouterr().err
+    assert "Run 'sarpipe run SOURCE'" in capsys.readouterr().err

@@ -87,7 +87,8 @@ def test_signals_at_any_step_change_no_bit_of_the_result(attempt, tmp_path):
     reached.append(told)
     # After SIGTERM and SIGINT no step is done twice; a kill loses what was not saved, here a step at most.
     for before, after, (number, _) in zip(reached, reached[1:], plan, strict=False):
-        if after:
+        # One that came too late found all steps taken: the next goes on from the last checkpoint before the end.
+        if after and before[-1] < STEPS:
             assert after[0] - before[-1] in ((1,) if number != signal.SIGKILL else (0, 1, 2))
     (weights, losses, monitors), (weights_, losses_, monitors_) = content(whole), content(broken)
     assert all(torch.equal(weights[name], weights_[name]) for name in weights.keys() | weights_.keys())

@@ -90,6 +90,8 @@ class Binary(Form):
         kept, bits = len(self.axes), len(self.threshold)
         shapes: dict[str, tuple[int, ...]] = {"mean": (dimensions,), "axes": (kept, dimensions), "lowest": (kept,)}
         check_shapes(self.arrays(), shapes | dict.fromkeys(("component", "step"), (bits,)))
+        if not np.issubdtype(self.component.dtype, np.integer):
+            raise ValueError(f"bits ask components by {self.component.dtype}, not by whole numbers")
         if bits % 8 or not ((self.component >= 0) & (self.component < kept)).all():
             raise ValueError(f"{bits} bits do not ask {kept} components")
 
