@@ -54,8 +54,8 @@ def choose_targets(truth: pd.DataFrame | None, ids: list[str], groups: NDArray[n
     if there < FEWEST_BLOCKS:
         several = "" if there == 1 else "s"
         return (
-            f"the {len(rows)} places with truth lie in {there} block{several} of {BLOCK_KM:g} km, the linear probe needs "
-            f"{FEWEST_BLOCKS}: it was not measured"
+            f"the {len(rows)} places with truth lie in {there} block{several} of {BLOCK_KM:g} km, "
+            f"the linear probe needs {FEWEST_BLOCKS}: it was not measured"
         )
     values = table.to_numpy(np.float64)[rows]
     kept = [i for i in range(values.shape[1]) if _varied(values[:, i], groups[rows]) >= _FEWEST_VARIED]
