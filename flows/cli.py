@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -182,13 +182,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_simulate(commands: Any) -> None:
-    command = commands.add_parser(
-        "simulate",
-        help="write simulated stores, with their truth",
-        description="Write simulated stores in the layout of SSL4EO-S12 v1.1, with their truth beside them.",
-        epilog="examples:\n  sarpipe simulate stores\n  sarpipe simulate stores --stores 20 --seed 7",
+def _new(
+    commands: Any, name: str, short: str, long: str, examples: Sequence[str], closing: str = ""
+) -> argparse.ArgumentParser:
+    """A command with its help: a line, a description, examples, what else is to be said, exit codes."""
+    said = "".join(f"  {example}\n" for example in examples)
+    closing = f"{closing}\n\n" if closing else ""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=short,
+        description=long,
+        epilog=f"examples:\n{said}\n{closing}{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return command
+
+
+def _finish(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], **defaults: Any) -> None:
+    """What ends every command: its last option, and what it runs."""
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.set_defaults(command=run, **defaults)
+
+
+def _add_simulate(commands: Any) -> None:
+    command = _new(
+        commands,
+        "simulate",
+        "write simulated stores, with their truth",
+        "Write simulated stores in the layout of SSL4EO-S12 v1.1, with their truth beside them.",
+        ["sarpipe simulate stores", "sarpipe simulate stores --stores 20 --seed 7"],
     )
     command.add_argument("out", metavar="OUT", help="folder for the stores; made if it is not there")
     command.add_argument("--stores", type=_count(1, 1000), default=4, metavar="N", help="how many (default: 4)")
@@ -196,22 +218,19 @@ def _add_simulate(commands: Any) -> None:
     command.add_argument(
         "--seed", type=_count(0, 2**32 - 1), default=0, metavar="N", help="same seed, same bytes (default: 0)"
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_simulate)
+    _finish(command, _simulate)
 
 
 def _add_download(commands: Any) -> None:
-    command = commands.add_parser(
+    command = _new(
+        commands,
         "download",
-        help="fetch stores of SSL4EO-S12 v1.1",
-        description="Fetch Sentinel-1 stores of SSL4EO-S12 v1.1 (CC-BY-4.0, arXiv:2503.00168) from the Hugging Face "
+        "fetch stores of SSL4EO-S12 v1.1",
+        "Fetch Sentinel-1 stores of SSL4EO-S12 v1.1 (CC-BY-4.0, arXiv:2503.00168) from the Hugging Face "
         "Hub. The validation split (34 stores, about 1.6 GB) is the default; the training split has 3,812 (about "
         "180 GB). What is there and right is kept; what was interrupted goes on.",
-        epilog="examples:\n"
-        + "".join(f"  {example}\n" for example in _DOWNLOADS)
-        + "\nHF_ENDPOINT names another Hub, HF_TOKEN lifts its rate limit; the dataset needs none.\n\n"
-        + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _DOWNLOADS,
+        "HF_ENDPOINT names another Hub, HF_TOKEN lifts its rate limit; the dataset needs none.",
     )
     command.add_argument("out", metavar="OUT", help="folder for the files, which go below it as SPLIT/S1GRD/NAME")
     command.add_argument("--split", choices=("train", "val"), help="default: what the names tell, else val")
@@ -234,19 +253,12 @@ def _add_download(commands: Any) -> None:
     )
     command.add_argument("--jobs", type=_count(1, 32), default=4, metavar="N", help="files at a time (default: 4)")
     command.add_argument("--dry-run", action="store_true", help="say what is there and what is to come; fetch nothing")
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_download)
+    _finish(command, _download)
 
 
 def _add_stage(commands: Any, stage: str) -> None:
     short, long, examples = _STAGES[stage]
-    command = commands.add_parser(
-        stage,
-        help=short,
-        description=long,
-        epilog="examples:\n" + "".join(f"  {example}\n" for example in examples) + "\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = _new(commands, stage, short, long, examples)
     if stage in ("preprocess", "run"):
         command.add_argument(
             "source",
@@ -277,9 +289,9 @@ def _add_stage(commands: Any, stage: str) -> None:
     command.add_argument(
         "--prefect", action="store_true", help="run the Prefect flow; so it is where PREFECT_API_URL is set"
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(
-        command=_stage,
+    _finish(
+        command,
+        _stage,
         stage=stage,
         **dict.fromkeys(("source", "preset", "format", "workers", "dask", "model", "labels")),
     )
@@ -312,16 +324,19 @@ def _add_data(command: argparse.ArgumentParser) -> None:
 
 
 def _add_study(commands: Any) -> None:
-    command = commands.add_parser(
+    command = _new(
+        commands,
         "study",
-        help="what each choice of the training brings",
-        description="Train the default and, one at a time, each choice put back, for several seeds, on the cubes that "
+        "what each choice of the training brings",
+        "Train the default and, one at a time, each choice put back, for several seeds, on the cubes that "
         "were made last; measure all, and the baselines, on the same places. Each training is kept: an interrupted "
         "study goes on.",
-        epilog="examples:\n  sarpipe study --dry-run\n  sarpipe study --set train.epochs=30 --held-out other\n"
-        "  sarpipe study --choices speckle readout --seeds 5\n"
-        "  sarpipe study --choices   (the default beside the baselines alone)\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        [
+            "sarpipe study --dry-run",
+            "sarpipe study --set train.epochs=30 --held-out other",
+            "sarpipe study --choices speckle readout --seeds 5",
+            "sarpipe study --choices   (the default beside the baselines alone)",
+        ],
     )
     _add_settings(command, preset=True)
     command.add_argument("--choices", nargs="*", metavar="NAME", help="only these (default: all)")
@@ -330,19 +345,21 @@ def _add_study(commands: Any) -> None:
     )
     command.add_argument("--seeds", type=_count(1, 100), default=3, metavar="N", help="trainings of each (default: 3)")
     command.add_argument("--dry-run", action="store_true", help="say which trainings are there; do nothing")
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_study, format=None, workers=None, dask=None)
+    _finish(command, _study, format=None, workers=None, dask=None)
 
 
 def _add_neuco(commands: Any) -> None:
-    command = commands.add_parser(
+    command = _new(
+        commands,
         "neuco",
-        help="NeuCo-Bench's protocol on a folder of labels",
-        description="Score the embeddings that were made last, or FILE, by the protocol of NeuCo-Bench (40 shuffle "
+        "NeuCo-Bench's protocol on a folder of labels",
+        "Score the embeddings that were made last, or FILE, by the protocol of NeuCo-Bench (40 shuffle "
         "splits, linear probe, Q) on any labels, beside the last epoch, a ridge regression and random vectors.",
-        epilog="examples:\n  sarpipe neuco labels\n  sarpipe neuco labels --embeddings embeddings.csv --out neuco.csv\n"
-        "  sarpipe neuco labels --check   (only whether the CSV keeps the benchmark's rules)\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        [
+            "sarpipe neuco labels",
+            "sarpipe neuco labels --embeddings embeddings.csv --out neuco.csv",
+            "sarpipe neuco labels --check   (only whether the CSV keeps the benchmark's rules)",
+        ],
     )
     command.add_argument(
         "labels", metavar="LABELS", help="folder of <task>__regr.csv and <task>__cls.csv, columns id,label"
@@ -351,21 +368,19 @@ def _add_neuco(commands: Any) -> None:
     _add_data(command)
     command.add_argument("--check", action="store_true", help="say whether the CSV could be submitted; score nothing")
     command.add_argument("--out", metavar="FILE", help="write the results here too, a .csv or .json")
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_neuco, **_NO_SETTINGS)
+    _finish(command, _neuco, **_NO_SETTINGS)
 
 
 def _add_quantize(commands: Any) -> None:
-    command = commands.add_parser(
+    command = _new(
+        commands,
         "quantize",
-        help="embeddings in a smaller form",
-        description="Write the embeddings that were made last in a smaller form, as GeoParquet that holds all that "
+        "embeddings in a smaller form",
+        "Write the embeddings that were made last in a smaller form, as GeoParquet that holds all that "
         "decoding needs. Bytes a place: float16 2,048, int8 1,028, binary 128, pca_int8 64, pq (product "
         "quantization) 64. The last three learn from the embeddings and need 128 places.",
-        epilog="examples:\n  sarpipe quantize int8\n  sarpipe quantize pq --dry-run\n  sarpipe quantize binary "
-        "--json\n\n"
-        "What each form loses is in the report, and in figures.json of 'sarpipe evaluate'.\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        ["sarpipe quantize int8", "sarpipe quantize pq --dry-run", "sarpipe quantize binary --json"],
+        "What each form loses is in the report, and in figures.json of 'sarpipe evaluate'.",
     )
     command.add_argument(
         "form", metavar="FORM", choices=("float16", "int8", "binary", "pca_int8", "pq"), help="one of %(choices)s"
@@ -376,37 +391,33 @@ def _add_quantize(commands: Any) -> None:
     )
     command.add_argument("--dry-run", action="store_true", help="say whether it is there; do nothing")
     command.add_argument("--force", action="store_true", help="make it again although it is there")
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_quantize, **_NO_SETTINGS)
+    _finish(command, _quantize, **_NO_SETTINGS)
 
 
 def _add_dequantize(commands: Any) -> None:
-    command = commands.add_parser(
+    command = _new(
+        commands,
         "dequantize",
-        help="a smaller form back to float32",
-        description="Decode a file that 'sarpipe quantize' wrote to GeoParquet of 1024 x float32, as 'sarpipe embed' "
+        "a smaller form back to float32",
+        "Decode a file that 'sarpipe quantize' wrote to GeoParquet of 1024 x float32, as 'sarpipe embed' "
         "writes it. The file alone is enough.",
-        epilog="examples:\n  sarpipe dequantize embeddings.pq.parquet decoded.parquet\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        ["sarpipe dequantize embeddings.pq.parquet decoded.parquet"],
     )
     command.add_argument("file", metavar="FILE", help="a file that 'sarpipe quantize' wrote")
     command.add_argument("out", metavar="OUT.parquet", help="the file to write; it must not exist")
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_dequantize)
+    _finish(command, _dequantize)
 
 
 def _add_search(commands: Any) -> None:
-    data = os.environ.get("SARPIPE_DATA", "data")
-    command = commands.add_parser(
+    command = _new(
+        commands,
         "search",
-        help="places like this one",
-        description="Find the places whose embeddings are most like that of a place, of the place nearest to a "
+        "places like this one",
+        "Find the places whose embeddings are most like that of a place, of the place nearest to a "
         "position, or of a cube. Similarity is the cosine of the standardised vectors, as evaluate measures it.",
-        epilog="examples:\n"
-        + "".join(f"  {example}\n" for example in _SEARCHES)
-        + "\nMore than 20,000 places are searched by bits, and the best candidates compared exactly. Their\n"
-        "index is made at the first search and kept in DIR/search; it may be deleted.\n\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _SEARCHES,
+        "More than 20,000 places are searched by bits, and the best candidates compared exactly. Their\n"
+        "index is made at the first search and kept in DIR/search; it may be deleted.",
     )
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument("--id", metavar="ID", help="a place, by its id")
@@ -426,19 +437,13 @@ def _add_search(commands: Any) -> None:
         help="compare all, or by bits and the best exactly (default: exact up to 20,000 places)",
     )
     command.add_argument("--out", metavar="PAGE.html", help="write a page too: map, hits, and their channels")
-    command.add_argument(
-        "--data",
-        default=data,
-        metavar="DIR",
-        help=f"where 'sarpipe run' put its output; SARPIPE_DATA sets the default (now: {data})",
-    )
+    _add_data(command)
     command.add_argument(
         "--embeddings",
         metavar="FILE",
         help="a GeoParquet file that sarpipe wrote, or the name of a folder in DIR/embeddings (default: made last)",
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
-    command.set_defaults(command=_search)
+    _finish(command, _search)
 
 
 def _position(text: str) -> tuple[float, float]:
