@@ -8,13 +8,17 @@ export DO_NOT_TRACK := 1
 # Where it is set (in many containers), every process would compile all that it imports anew: 4 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test test-faults lint types bench clean
 
 demo: .venv/.ready data/demo/stores/.simulated
 	$(BIN)/sarpipe run data/demo/stores --data data/demo --config data/configs/demo.yaml --prefect
 
 test: .venv/.ready
 	$(BIN)/python -m pytest -q
+
+# Faults that take long to try in all their places: most of an hour.
+test-faults: .venv/.ready
+	$(BIN)/python -m pytest -q -m faults --timeout 3600
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
