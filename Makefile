@@ -13,8 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/.ready data/demo/stores/.simulated
 	$(BIN)/sarpipe run data/demo/stores --data data/demo --config data/configs/demo.yaml --prefect
 
+# A process a core, a file of tests in one of them. Threads that wait for each other must not take the cores of both.
 test: .venv/.ready
-	$(BIN)/python -m pytest -q
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 # Faults that take long to try in all their places: most of an hour.
 test-faults: .venv/.ready

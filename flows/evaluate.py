@@ -41,7 +41,9 @@ def evaluate(
     cube_set = find_cubes(settings, cubes)
     model, embeddings = find_earlier(settings, cube_set, "evaluate")
     step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
-    receipt = run_now(evaluate_embeddings, step, settings, str(cube_set.folder), str(model.folder))
+    receipt = run_now(
+        evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
+    )
     _table(Path(receipt["folder"]))
     return receipt
 

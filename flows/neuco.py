@@ -7,13 +7,14 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from sarpipe.embeddings.table import some
 from sarpipe.errors import UsageError
 from sarpipe.flows.console import Console
 from sarpipe.model.device import pick_device
 from sarpipe.neuco.document import document, lines, to_csv
 from sarpipe.neuco.labels import Task, read_tasks
 from sarpipe.neuco.score import missing, score
-from sarpipe.neuco.vectors import check, read_vectors, some
+from sarpipe.neuco.vectors import check, read_vectors
 from sarpipe.settings import Settings
 from sarpipe.stages.search import made_last
 from sarpipe.storage import address

@@ -40,3 +40,9 @@ class Standard:
 def _blocks(vectors: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
     for start in range(0, len(vectors), _BLOCK):
         yield vectors[start : start + _BLOCK].astype(np.float64)
+
+
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors ``[N, D]`` of length 1; what is 0 stays 0."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

@@ -17,10 +17,13 @@ TIMEOUT_SECONDS = 6 * 3600
 
 
 @task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="evaluate {step.name}")
-def evaluate_embeddings(step: Step, settings: Settings, cube_set: str, model: str) -> EvaluationReceipt:
+def evaluate_embeddings(
+    step: Step, settings: Settings, cube_set: str, model: str, embeddings: str
+) -> EvaluationReceipt:
     """Measure the embeddings beside their baselines."""
     log = get_run_logger()
-    receipt = make_evaluation(step, settings, open_verified(Path(cube_set)), open_verified(Path(model)), log.info)
+    cubes, trained, exported = (open_verified(Path(folder)) for folder in (cube_set, model, embeddings))
+    receipt = make_evaluation(step, settings, cubes, trained, exported, log.info)
     for claim in receipt["claims"]:
         log.info("%s", claim)
     return receipt

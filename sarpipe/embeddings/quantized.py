@@ -51,6 +51,14 @@ def write_quantized(path: Path, embeddings: Embeddings, form: Form, provenance: 
     write_places(path, embeddings, columns, metadata, beside={_FORM: to_json(_describe(form))})
 
 
+def is_quantized(path: Path) -> bool:
+    """Whether a file was written by `write_quantized`; False for what cannot be read as Parquet."""
+    try:
+        return _FORM.encode() in (pq.read_metadata(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def read_quantized(path: Path) -> tuple[Embeddings, Mapping[str, Any], str]:
     """The embeddings, decoded, in the order of the file; the provenance; the name of the form.
 

@@ -73,7 +73,7 @@ def _check_vectors(ids: tuple[str, ...], vectors: NDArray[np.float32]) -> None:
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         bad = [ids[i] for i in np.flatnonzero(~finite)]
-        raise DataError(f"the embedding of {_some(bad)} is not finite", "Check the model and the cubes of these places")
+        raise DataError(f"the embedding of {some(bad)} is not finite", "Check the model and the cubes of these places")
 
 
 def _check_ids(ids: tuple[str, ...]) -> None:
@@ -82,7 +82,7 @@ def _check_ids(ids: tuple[str, ...]) -> None:
         raise DataError("a place has an empty id", "Give every place an id")
     twice = [value for value, count in Counter(ids).items() if count > 1]
     if twice:
-        raise DataError(f"the id of {_some(twice)} stands more than once", "Take each place from one store alone")
+        raise DataError(f"the id of {some(twice)} stands more than once", "Take each place from one store alone")
 
 
 def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
@@ -93,18 +93,19 @@ def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
         raise DataError(f"the index has {len(index)} rows for {len(ids)} places", "Use the index of the cubes")
     differ = [mine for mine, theirs in zip(ids, index["id"], strict=True) if mine != theirs]
     if differ:
-        raise DataError(f"the index is not in the order of the ids at {_some(differ)}", "Use the index of the cubes")
+        raise DataError(f"the index is not in the order of the ids at {some(differ)}", "Use the index of the cubes")
     for name in LISTS:
         entries = zip(ids, index[name], index["dates"], strict=True)
         bad = [place for place, row, dates in entries if len(row) != len(dates) or not 1 <= len(row) <= N_DATES]
         if bad:
             raise DataError(
-                f"column {name} of {_some(bad)} has not one entry for each of 1 to {N_DATES} dates",
+                f"column {name} of {some(bad)} has not one entry for each of 1 to {N_DATES} dates",
                 "Use the index of the cubes",
             )
 
 
-def _some(places: Iterable[str]) -> str:
+def some(places: Iterable[str]) -> str:
+    """The first places by name, and how many more."""
     places = list(places)
     more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
     return ", ".join(map(repr, places[:_NAMED])) + more

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sarpipe.evaluate.knn import unit
-from sarpipe.standard import Standard
+from sarpipe.standard import Standard, unit
 
 NEAREST = 10
-_SHARE = "fraction_"
+SHARE = "fraction_"
 """What columns of the truth that are shares of classes begin with."""
 _ROWS = 1024
 
@@ -19,7 +18,7 @@ def dominant(truth: pd.DataFrame | None, ids: list[str]) -> NDArray[np.intp] | N
     """The class with the largest share of each place ``[N]``, -1 unknown; None where the truth has no shares."""
     if truth is None:
         return None
-    shares = truth.set_index("id").filter(regex=f"^{_SHARE}").reindex(ids).to_numpy(np.float64)
+    shares = truth.set_index("id").filter(regex=f"^{SHARE}").reindex(ids).to_numpy(np.float64)
     if shares.shape[1] < 2:
         return None
     known = np.isfinite(shares).all(axis=1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.evaluate.knn import unit
+from sarpipe.standard import unit
 
 SAMPLE = 2048
 """Places of which all pairs are compared at most; the first, as their order knows nothing of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,13 @@ def evaluate(
         if baseline != "sarpipe"
         for name, gap in _differences(measured.scores["sarpipe"], measured.scores[baseline]).items()
     ]
-    forms = measure_forms(encoded, measured, seed, lambda name: say(f"measuring {name}"))
-    ids = [cubes.ids[i] for i in given.places]
+    forms = measure_forms(
+        encoded,
+        measured,
+        seed,
+        lambda name: say(f"measuring {name}"),
+        partial(_of_labels, labels, cubes, encoded.places, measured.groups, seed),
+    )
     return {
         "n": len(encoded.places),
         "places": {
@@ -126,7 +132,7 @@ def evaluate(
         "methods": found,
         "permuted_labels": _permuted(encoded, targets, seed),
         "differences": differences,
-        "labels": [probe_labels(one, ids, given.whole, measured.groups[given.places], seed) for one in labels],
+        "labels": _of_labels(labels, cubes, given.places, measured.groups, seed, given.whole),
         "robustness": disturb and robustness(cubes, measured, encoders, disturb, seed, say, may_not_know=MAY_NOT_KNOW),
         "rung": rung(differences),
         "claims": claims(found, differences, probed, len(encoded.paired)),
@@ -166,6 +172,18 @@ def _encoded(cubes: CubeSet, encoders: Mapping[str, Encode], progress: Callable[
     encoded = encode_all(cubes, encoders, progress, may_not_know=MAY_NOT_KNOW)
     where = position(cubes.index.iloc[encoded.places])
     return replace(encoded, whole={**encoded.whole, "position": where})
+
+
+def _of_labels(
+    labels: Sequence[Labels],
+    cubes: CubeSet,
+    places: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    seed: int,
+    whole: Mapping[str, NDArray[np.float32]],
+) -> list[dict[str, Any]]:
+    ids = [cubes.ids[i] for i in places]
+    return [probe_labels(one, ids, whole, groups[places], seed) for one in labels]
 
 
 def _method(measured: Measured, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE
 from sarpipe.embeddings.forms import FEWEST, FORMS, Form, PcaInt8
-from sarpipe.evaluate import probe, retrieval
+from sarpipe.evaluate import knn, probe, retrieval
 from sarpipe.evaluate.encoded import Encoded
 from sarpipe.evaluate.estimate import Estimate, resamples
 from sarpipe.evaluate.neighbours import folds
@@ -28,6 +28,9 @@ WHOLE = "float32"
 """What all forms are compared with: the embedding as it is."""
 _RIVALS = (64, 128, 1024)
 """Bytes, and so components, of the rivals: as many as there are."""
+
+NEAREST = "20"
+"""Which of `sarpipe.evaluate.knn.KINDS` is measured beside the linear probe."""
 
 _CUBE_BYTES = len(CHANNELS) * CUBE_SIZE**2 * 4
 """Of one component of the cube, as float32."""
@@ -59,7 +62,13 @@ class _Task:
     seed: int
 
 
-def measure_forms(encoded: Encoded, measured: Measured, seed: int, progress: Callable[[str], None]) -> dict[str, Any]:
+def measure_forms(
+    encoded: Encoded,
+    measured: Measured,
+    seed: int,
+    progress: Callable[[str], None],
+    read: Callable[[Mapping[str, NDArray[np.float32]]], list[dict[str, Any]]] = lambda _: [],
+) -> dict[str, Any]:
     """Probe and search what each form of `sarpipe.embeddings.forms.FORMS` gives back.
 
     A form learns components, thresholds and codebooks. On the places that it has learnt from it flatters: 256
@@ -75,36 +84,43 @@ def measure_forms(encoded: Encoded, measured: Measured, seed: int, progress: Cal
         measured: The targets and clusters of the same places.
         seed: For folds, resamples and the places drawn.
         progress: Called with the name of what is measured next.
+        read: Called with what each form, having learnt from all these places, gives back of ``whole``, and with the
+            embedding as it is, as method ``sarpipe``; what it returns is ``labels``.
 
     Returns:
         JSON-able: ``n``; ``forms`` and ``rivals``, for each its ``bytes``, ``overhead_bytes``, ``mean_r2``, ``probe``,
-        ``retrieval``, ``displaced_retrieval``, ``differences`` to the embedding as it is (paired: ``difference``,
-        ``interval``, and ``loss_percent`` with ``loss_interval``, of the value of the embedding) and, of the forms,
-        ``same_places``, the differences likewise or None; ``notes``. ``forms`` and ``rivals`` are empty where there are
-        fewer places than five folds of a form need.
+        ``knn``, ``retrieval``, ``displaced_retrieval``, ``differences`` to the embedding as it is (paired:
+        ``difference``, ``interval``, and ``loss_percent`` with ``loss_interval``, of the value of the embedding) and,
+        of the forms, ``same_places``, the differences likewise or None; ``labels``; ``notes``. ``forms`` and ``rivals``
+        are empty where there are fewer places than five folds of a form need.
     """
     places, notes = _drawn(len(encoded.places), seed)
     needed = -(-FEWEST * probe.FOLDS // (probe.FOLDS - 1)) + 1
     if len(places) < needed:
         notes.append(f"{len(places)} places: what smaller forms lose is measured from {needed} on")
-        return {"n": len(places), "forms": {}, "rivals": {}, "notes": notes}
+        return {"n": len(places), "forms": {}, "rivals": {}, "labels": [], "notes": notes}
     task = _task(encoded, measured, places, seed)
     learning = len(places) - np.bincount(task.fold).max()
     if learning < FEWEST:
         notes.append(f"without a fold of neighbours {learning} places are left, a form learns from {FEWEST} or more")
-        return {"n": len(places), "forms": {}, "rivals": {}, "notes": notes}
+        return {"n": len(places), "forms": {}, "rivals": {}, "labels": [], "notes": notes}
     own = _views(encoded, OWN, places)
+    decoded = {OWN: encoded.whole[OWN]}
     base = _plain(own, task)
     found: dict[str, Any] = {WHOLE: {"bytes": own.whole.shape[1] * 4, "overhead_bytes": 0, **_as_json(base)}}
     for name, kind in FORMS.items():
         progress(f"form {name}")
-        found[name] = _figures(own, kind.fit, task, base) | {"same_places": _same_places(own, kind.fit, task, base)}
+        form = kind.fit(own.whole)
+        found[name] = _figures(own, kind.fit, form, task, base)
+        found[name]["same_places"] = _same_places(own, form, task, base)
+        decoded[name] = _round_trip(form)(encoded.whole[OWN])
     rivals = {}
     if RIVAL in encoded.whole:
         cubes = _views(encoded, RIVAL, places)
         for count in _RIVALS:
             progress(f"PCA of the cube in {count} bytes")
-            one = _figures(cubes, partial(PcaInt8.fit, components=count), task, base)
+            fit = partial(PcaInt8.fit, components=count)
+            one = _figures(cubes, fit, fit(cubes.whole), task, base)
             # What it has learnt is said of the coordinates that it was given; a file would hold components of the cube.
             once = (one["bytes"] + 1) * _CUBE_BYTES + one["bytes"] * 4
             rivals[str(one["bytes"])] = one | {"overhead_bytes": once}
@@ -112,7 +128,7 @@ def measure_forms(encoded: Encoded, measured: Measured, seed: int, progress: Cal
         "smaller forms: measured on places from which their components and codebooks were not learnt (five folds, of "
         "one seed)"
     )
-    return {"n": len(places), "forms": found, "rivals": rivals, "notes": notes}
+    return {"n": len(places), "forms": found, "rivals": rivals, "labels": read(decoded), "notes": notes}
 
 
 def _drawn(count: int, seed: int) -> tuple[NDArray[np.intp], list[str]]:
@@ -157,13 +173,12 @@ def _plain(views: _Views, task: _Task) -> Scores:
     return _scores(task, lambda: ((views, task.fold == number) for number in range(task.fold.max() + 1)))
 
 
-def _figures(views: _Views, fit: Fit, task: _Task, base: Scores) -> dict[str, Any]:
+def _figures(views: _Views, fit: Fit, form: Form, task: _Task, base: Scores) -> dict[str, Any]:
     def of_folds() -> Iterator[tuple[_Views, NDArray[np.bool_]]]:
         for number in range(task.fold.max() + 1):
             test = task.fold == number
             yield views.map(_round_trip(fit(views.whole[~test]))), test
 
-    form = fit(views.whole)
     scores = _scores(task, of_folds)
     return {
         "bytes": form.bytes_a_place,
@@ -173,9 +188,8 @@ def _figures(views: _Views, fit: Fit, task: _Task, base: Scores) -> dict[str, An
     }
 
 
-def _same_places(views: _Views, fit: Fit, task: _Task, base: Scores) -> dict[str, Any] | None:
+def _same_places(views: _Views, form: Form, task: _Task, base: Scores) -> dict[str, Any] | None:
     """The differences of a form that has learnt from all places; None for one that learns nothing."""
-    form = fit(views.whole)
     return _differences(_plain(views.map(_round_trip(form)), task), base) if form.arrays() else None
 
 
@@ -186,7 +200,7 @@ def _round_trip(form: Form) -> Callable[[NDArray[np.float32]], NDArray[np.float3
 def _scores(task: _Task, of_folds: Callable[[], Iterator[tuple[_Views, NDArray[np.bool_]]]]) -> Scores:
     """The scores of vectors that may be others for each fold, of which the second says which places are tested."""
     values = task.targets.values if isinstance(task.targets, Targets) else np.empty((0, 0))
-    predicted = np.full_like(values, np.nan)
+    predicted, alike = np.full_like(values, np.nan), np.full_like(values, np.nan)
     found: NDArray[np.intp] | None = None
     for number, (views, test) in enumerate(of_folds()):
         tested = test[task.rows]
@@ -194,17 +208,21 @@ def _scores(task: _Task, of_folds: Callable[[], Iterator[tuple[_Views, NDArray[n
             predicted[tested] = probe.predict_fold(
                 views.whole[task.rows], values, task.targets.groups, tested, (task.seed, number)
             )
+            alike[tested] = knn.predict_fold(views.whole[task.rows], values, tested)[NEAREST]
         if task.drawn is not None:
             asked = test[views.paired]
             found = np.zeros((2, len(asked)), np.intp) if found is None else found
             for i in range(2):
                 found[i, asked] = retrieval.ranks(views.pairs[2 * i], views.pairs[2 * i + 1], asked)
     r2: Figures = {}
+    nearest: Figures = {}
     if isinstance(task.targets, Targets) and task.of_targets is not None:
         r2 = dict(zip(task.targets.names, probe.r_squared(values, predicted, task.of_targets), strict=True))
+        nearest = {NEAREST: probe.mean(probe.r_squared(values, alike, task.of_targets))}
     if found is None or task.drawn is None:
-        return Scores(r2, {}, {})
-    return Scores(r2, *(retrieval.measures(one, task.drawn) for one in found))
+        return Scores(r2, {}, {}, knn=nearest)
+    of_dates, of_corners = (retrieval.measures(one, task.drawn) for one in found)
+    return Scores(r2, of_dates, of_corners, knn=nearest)
 
 
 def _differences(scores: Scores, base: Scores) -> dict[str, Any]:
@@ -214,7 +232,8 @@ def _differences(scores: Scores, base: Scores) -> dict[str, Any]:
 
 
 def _named(scores: Scores) -> dict[str, Estimate]:
-    return {**scores.figures(), **{f"r2:{target}": estimate for target, estimate in scores.r2.items()}}
+    of_targets = {f"r2:{target}": estimate for target, estimate in scores.r2.items()}
+    return {**scores.figures(), **of_targets, **{f"knn:{kind}": estimate for kind, estimate in scores.knn.items()}}
 
 
 def _difference(one: Estimate, whole: Estimate) -> dict[str, Any]:
@@ -231,6 +250,7 @@ def _as_json(scores: Scores) -> dict[str, Any]:
     return {
         "mean_r2": _mean_r2(scores),
         "probe": _each_as_json(scores.r2),
+        "knn": _each_as_json(scores.knn),
         "retrieval": _each_as_json(scores.retrieval),
         "displaced_retrieval": _each_as_json(scores.displaced),
     }

@@ -16,6 +16,8 @@ from sarpipe.evaluate.estimate import FEW_BLOCKS, FEWEST_BLOCKS, Estimate, over_
 from sarpipe.evaluate.labels import Labels
 from sarpipe.evaluate.score import SEEDS
 
+OWN = "sarpipe"
+"""The method that others are compared with, where it is there."""
 FEWEST_LABELLED = 20
 """Places: labels are dear, so fewer do than of a simulator's truth; below `ANECDOTE` it is said what that is worth."""
 FEWEST_OF_A_CLASS = 5
@@ -48,8 +50,9 @@ def probe_labels(
     Returns:
         JSON-able: ``source``; ``known``, how many ids of the file are among the places, and ``rows``, how many it has;
         ``columns``, for each ``kind``, ``n``, ``blocks``, ``notes``, and where it was measured ``measures``: for each
-        measure, for each method ``value``, ``interval`` and ``random_split``, the value on folds that part places of
-        one block.
+        measure, for each method ``value``, ``interval``, ``random_split``, the value on folds that part places of
+        one block, and of all but `OWN` its ``gap`` to that, which is the paired difference of `OWN` less the method,
+        ``value`` and ``interval``.
     """
     table = labels.table.set_index("id").reindex(list(ids))
     columns = {str(name): _column(table[name], whole, groups, seed) for name in table.columns}
@@ -156,16 +159,22 @@ def _measures(
     seed: int,
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {measure: {} for measure in scores}
+    own: dict[str, Estimate] = {}
     apart = np.arange(len(rows))
-    for name in without_seeds(whole):
+    for name in sorted(without_seeds(whole), key=lambda name: name != OWN):
         seeds = [(seed * SEEDS + number, of_seed(whole, name, number)[rows]) for number in range(SEEDS)]
         blocked = [probe.predict(vectors, target, groups[rows], number) for number, vectors in seeds]
         scattered = [probe.predict(vectors, target, apart, number) for number, vectors in seeds]
         for measure, score in scores.items():
+            estimate = over_seeds([score(one) for one in blocked])
             found[measure][name] = {
-                **over_seeds([score(one) for one in blocked]).as_json(),
+                **estimate.as_json(),
                 "random_split": float(np.mean([score(one).value for one in scattered])),
             }
+            if name == OWN:
+                own[measure] = estimate
+            elif measure in own:
+                found[measure][name]["gap"] = (own[measure] - estimate).as_json()
     return found
 
 

@@ -14,6 +14,8 @@ from sarpipe.errors import UsageError
 
 _HINT = "Give a CSV or Parquet file with a column 'id' and a column for each label, or a folder of such files"
 
+_OF_CLASSES = ("cls", "classification")
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -55,7 +57,8 @@ def read_labels(path: Path) -> list[Labels]:
     """Read the labels at a path.
 
     Columns of numbers are quantities, to be regressed; columns of text or of true and false are classes. Classes that
-    are written as numbers must be turned into text, as ``class 3``, or they are taken for quantities.
+    are written as numbers are taken for quantities, unless they are text, as ``class 3``, or the file is named as
+    NeuCo-Bench names those of classes, ``<task>__cls.csv``.
 
     Raises:
         UsageError: A file cannot be read, has no ids or one twice, or has nothing else.
@@ -69,18 +72,28 @@ def _read(file: Path) -> Labels:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"labels {file} cannot be read: {reason}", _HINT) from error
+    of_classes = file.stem.partition("__")[2].lower() in _OF_CLASSES
+    return labels_of(file.name, table, of_classes=of_classes)
+
+
+def labels_of(name: str, table: pd.DataFrame, *, of_classes: bool = False) -> Labels:
+    """The labels in a table that has a column ``id``; with ``of_classes`` numbers are classes too.
+
+    Raises:
+        UsageError: It has no ids or one twice, or has nothing else.
+    """
     if "id" not in table or len(table.columns) < 2:
         columns = ", ".join(map(str, table.columns)) or "nothing"
-        raise UsageError(f"labels {file} have the columns {columns}", _HINT)
+        raise UsageError(f"labels {name} have the columns {columns}", _HINT)
     ids = table["id"].astype(str)
     if ids.duplicated().any():
-        raise UsageError(f"labels {file} have the id {ids[ids.duplicated()].iloc[0]!r} twice", "Keep one row a place")
-    labels = {str(name): _column(table[name]) for name in table.columns if name != "id"}
-    return Labels(file.name, pd.DataFrame({"id": ids, **labels}))
+        raise UsageError(f"labels {name} have the id {ids[ids.duplicated()].iloc[0]!r} twice", "Keep one row a place")
+    labels = {str(label): _column(table[label], of_classes) for label in table.columns if label != "id"}
+    return Labels(name, pd.DataFrame({"id": ids, **labels}))
 
 
-def _column(values: pd.Series) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+def _column(values: pd.Series, of_classes: bool) -> pd.Series:
+    if not of_classes and pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         numbers = values.to_numpy(np.float64, na_value=np.nan)
         return pd.Series(np.where(np.isfinite(numbers), numbers, np.nan), index=values.index)
     return pd.Series([None if pd.isna(one) else str(one) for one in values], index=values.index, dtype=object)

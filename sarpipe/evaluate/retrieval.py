@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from sarpipe.evaluate.blocks import BLOCK_KM
 from sarpipe.evaluate.estimate import Estimate
-from sarpipe.evaluate.knn import unit
 from sarpipe.evaluate.neighbours import CLUSTER_KM, near_pairs
-from sarpipe.standard import Standard
+from sarpipe.standard import Standard, unit
 
 QUERY_DATES, GALLERY_DATES = (0, 2), (1, 3)
 

@@ -13,12 +13,11 @@ from sarpipe.cubes import CubeSet
 from sarpipe.evaluate import probe, retrieval
 from sarpipe.evaluate.encoded import Encode, known_mean
 from sarpipe.evaluate.estimate import resamples
-from sarpipe.evaluate.knn import unit
 from sarpipe.evaluate.perturbation import Disturbances, Perturb
 from sarpipe.evaluate.score import Measured
 from sarpipe.evaluate.targets import Targets
 from sarpipe.preprocess.temporal import statistics
-from sarpipe.standard import Standard
+from sarpipe.standard import Standard, unit
 
 MOST = 1024
 """Places that are disturbed at most, drawn at random: more would take minutes and sharpen no curve that is drawn."""

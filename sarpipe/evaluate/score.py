@@ -33,7 +33,7 @@ class Scores:
         r2: Of each target, on blocked folds.
         retrieval, displaced: The measures of the two retrievals.
         random_r2: As ``r2``, on folds that are drawn place by place.
-        knn: ``"5"`` and ``"20"``: mean R² of the nearest-neighbour probe, on the blocked folds.
+        knn: Mean R² of each of `sarpipe.evaluate.knn.KINDS`, on the blocked folds.
         hard: The measures of the retrieval in another corner among neighbours.
         precision: ``"value"``, see `sarpipe.evaluate.classes.precision`.
     """
@@ -145,19 +145,19 @@ class _Probing:
         targets = self.targets
         apart = np.arange(len(targets.rows))
         blocked, scattered = [], []
-        nearest: dict[str, list[Estimate]] = {str(k): [] for k in knn.NEIGHBOURS}
+        nearest: dict[str, list[Estimate]] = {kind: [] for kind in knn.KINDS}
         for number, seed in enumerate(self.seeds):
             vectors = of_seed(whole, name, number)[targets.rows]
             blocked.append(self._r2(probe.predict(vectors, targets.values, targets.groups, seed)))
             scattered.append(self._r2(probe.predict(vectors, targets.values, apart, seed)))
-            for k, predicted in knn.predict(vectors, targets.values, targets.groups, seed).items():
-                nearest[str(k)].append(probe.mean(self._r2(predicted)))
+            for kind, predicted in knn.predict(vectors, targets.values, targets.groups, seed).items():
+                nearest[kind].append(probe.mean(self._r2(predicted)))
         return Scores(
             self._of_targets(blocked),
             {},
             {},
             random_r2=self._of_targets(scattered),
-            knn={k: over_seeds(found) for k, found in nearest.items()},
+            knn={kind: over_seeds(found) for kind, found in nearest.items()},
         )
 
     def _r2(self, predicted: NDArray[np.float64]) -> list[Estimate]:

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sarpipe.embeddings.table import some
 from sarpipe.errors import DataError
 from sarpipe.neuco import protocol
 from sarpipe.neuco.labels import Task
 from sarpipe.neuco.ridge import ridge
-from sarpipe.neuco.vectors import Vectors, some
+from sarpipe.neuco.vectors import Vectors
 from sarpipe.standard import Standard
 
 GIVEN, STANDARDISED, RANDOM = "embeddings", "standardised", "random"

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
 from sarpipe.embeddings.geoparquet import read_geoparquet
+from sarpipe.embeddings.table import some
 from sarpipe.errors import DataError, UsageError
-
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,6 @@ def check(path: Path, wanted: Iterable[str]) -> list[str]:
     if len(changed):
         problems.append(f"the benchmark reads {len(changed)} ids as other text: {some(changed)}")
     return problems
-
-
-def some(places: Iterable[str]) -> str:
-    """The first places by name, and how many more."""
-    places = list(places)
-    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-    return ", ".join(map(repr, places[:_NAMED])) + more
 
 
 def _values(path: Path, frame: pd.DataFrame, ids: tuple[str, ...]) -> NDArray[np.float32]:

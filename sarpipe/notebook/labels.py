@@ -9,43 +9,31 @@ from typing import Any
 import pandas as pd
 
 from sarpipe.errors import UsageError
+from sarpipe.evaluate import labels as files
 
 Labels = pd.DataFrame | pd.Series | Mapping[str, Any] | str | Path
-"""A frame with a column ``id`` or ids as its index, a series or mapping from ids, or a CSV file with ``id``."""
-
-_HINT = "Give values by place id: a Series with ids as its index, a DataFrame or CSV with a column 'id'"
+"""A frame with a column ``id`` or ids as its index, a series or mapping from ids, or a file as of ``--labels``."""
 
 
-def read_labels(labels: Labels) -> pd.DataFrame:
-    """Labels as a frame with the id as index (text, unique) and a column a label.
+def read_labels(labels: Labels) -> files.Labels:
+    """Labels as the evaluation has them: numbers are quantities; text, true and false are classes.
 
     Raises:
         UsageError: A file cannot be read, there is no id or no column, or an id stands twice.
     """
+    if isinstance(labels, str | Path):
+        found = files.read_labels(Path(labels))
+        if len(found) > 1:
+            names = ", ".join(one.name for one in found)
+            raise UsageError(f"{labels} holds several files: {names}", "Name one of them")
+        return found[0]
     frame = _frame(labels)
-    if "id" in frame.columns:
-        frame = frame.set_index("id")
-    frame = frame.set_axis(frame.index.map(str))
-    twice = frame.index[frame.index.duplicated()]
-    if len(twice):
-        raise UsageError(f"the labels have the id {twice[0]!r} more than once", "Give one row a place")
-    if not frame.shape[1]:
-        raise UsageError("the labels have no column besides the id", _HINT)
-    return frame
+    return files.labels_of("given", frame if "id" in frame.columns else frame.rename_axis("id").reset_index())
 
 
-def _frame(labels: Labels) -> pd.DataFrame:
+def _frame(labels: pd.DataFrame | pd.Series | Mapping[str, Any]) -> pd.DataFrame:
     if isinstance(labels, pd.DataFrame):
         return labels
     if isinstance(labels, pd.Series):
         return labels.to_frame("label" if labels.name is None else str(labels.name))
-    if isinstance(labels, Mapping):
-        return pd.Series(dict(labels)).to_frame("label")
-    try:
-        # Ids are text: as numbers they would lose their zeros.
-        frame = pd.read_csv(labels, dtype={"id": str})
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{labels} cannot be read as CSV: {error}", _HINT) from error
-    if "id" not in frame.columns:
-        raise UsageError(f"{labels} has no column 'id', it has {', '.join(map(str, frame.columns))}", _HINT)
-    return frame
+    return pd.Series(dict(labels)).to_frame("label")

@@ -140,9 +140,7 @@ class Places:
 
     @cached_property
     def _index(self) -> Index:
-        table = self.embeddings
-        latitude, longitude = (table.index[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
-        return Index.of(table.ids, table.vectors, latitude, longitude, table.dates())
+        return Index.of_table(self.embeddings)
 
     def _query(
         self,

@@ -64,7 +64,7 @@ def draw(embeddings: Embeddings, color: Labels | None, kind: Kind) -> Plot:
     _scatter(axes, points[there & ~known], color=INK, alpha=0.25)
     shown = values[known]
     name = str(values.name)
-    if pd.api.types.is_numeric_dtype(shown) and not pd.api.types.is_bool_dtype(shown):
+    if pd.api.types.is_numeric_dtype(shown):
         drawn = _scatter(axes, points[known], c=shown.to_numpy(np.float64), cmap="viridis")
         bar = figure.colorbar(drawn, ax=axes, location="top", shrink=0.6, aspect=30, pad=0.02)
         bar.set_label(short(name), color=INK, parse_math=False)
@@ -85,7 +85,7 @@ def _points(embeddings: Embeddings, kind: Kind) -> tuple[NDArray[np.float64], tu
 
 
 def _values(color: Labels, ids: tuple[str, ...]) -> pd.Series:
-    table = read_labels(color)
+    table = read_labels(color).table.set_index("id")
     if table.shape[1] != 1:
         names = ", ".join(map(str, table.columns))
         raise UsageError(f"a plot shows one label, not {table.shape[1]}", f"Choose one of {names}")

@@ -1,104 +1,74 @@
-"""A linear probe of labels that the user has, as the evaluation probes the truth."""
+"""A linear probe of labels that the user has, as the evaluation probes them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sarpipe.errors import UsageError
 from sarpipe.evaluate.baselines.position import position
 from sarpipe.evaluate.blocks import blocks
-from sarpipe.evaluate.estimate import Estimate, resamples
-from sarpipe.evaluate.neighbours import folds
-from sarpipe.evaluate.probe import FOLDS, predict, r_squared
-from sarpipe.evaluate.targets import Targets, choose_targets
+from sarpipe.evaluate.label_probe import OWN, probe_labels
 from sarpipe.notebook.labels import Labels, read_labels
 
 if TYPE_CHECKING:
     from sarpipe.notebook.places import Places
 
+_COLUMNS = ("measure", "value", "low", "high", "random_split", "position", "gap_low", "gap_high", "n", "blocks", "note")
+
 
 def probe(places: Places, labels: Labels, *, seed: int = 0) -> pd.DataFrame:
     """How well a ridge regression reads labels from the embeddings, on places that it has not seen.
 
-    Nested and geographically blocked (`sarpipe.evaluate.probe`): places within 50 km, and chains of such, are never on
-    both sides of a split, and the penalty is chosen within the training places. Beside it, on the same folds, what
-    needs no embedding: the mean of the training places, and position and season alone.
+    The probe of ``sarpipe evaluate --labels`` (`sarpipe.evaluate.label_probe`): nested, three seeds, and geographically
+    blocked: places within 50 km, and chains of such, are never on both sides of a split. Beside it, on the same folds,
+    what needs no image: position, season and orbit alone.
 
     Args:
         places: From `sarpipe.open_embeddings`.
-        labels: Numbers by place id, a column a label; places without a number are left out of that label.
+        labels: By place id, a column a label; numbers are quantities, text and true or false are classes. Places
+            without a value are left out of that label.
         seed: For folds and resamples.
 
     Returns:
-        A row a label: ``r2`` (below 0 is worse than the mean of the places probed), ``low`` and ``high`` (95 %
-        bootstrap interval over blocks), ``n`` places, ``groups``, their blocks, ``mean_r2`` and
-        ``position_r2`` of the two baselines, ``position_gap_low`` and ``position_gap_high`` (interval of ``r2`` minus
-        ``position_r2``, paired). NaN where a label cannot be probed, with the reason in ``note``.
+        A row a label. ``measure``: ``R²`` of a quantity (below 0 is worse than the mean of the places probed), or
+        ``balanced accuracy`` of classes (chance is one over their number). ``value``, with ``low`` and ``high`` (95 %
+        bootstrap interval over blocks); ``random_split``, the value on folds that part places of one block; that of
+        ``position``; ``gap_low`` and ``gap_high`` (interval of ``value`` minus ``position``, paired); ``n`` places in
+        so many ``blocks``; ``note``. Figures are NaN where a label cannot be probed, and ``note`` says why.
 
     Raises:
-        UsageError: No label is numeric, none is of a place here, or none can be probed; the message says why.
+        UsageError: No label is of a place here, or none can be probed; the message says why.
     """
-    table = read_labels(labels)
-    numeric = table.select_dtypes(["number", "bool"]).astype(np.float64)
-    if not numeric.shape[1]:
-        raise UsageError(f"no label is a number: {', '.join(map(str, table.columns))}", "Give classes as 0 and 1 each")
-    if not numeric.index.isin(places.ids).any():
+    given = read_labels(labels)
+    if not given.table["id"].isin(places.ids).any():
         raise UsageError(
             f"no label is of one of these {len(places):,} places: theirs look like {places.ids[0]!r}, "
-            f"the labels' like {numeric.index[0]!r}",
+            f"the labels' like {given.table['id'].iloc[0]!r}",
             "Read ids as text: pandas.read_csv(..., dtype={'id': str})",
         )
     latitude, longitude = (places.table[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
-    groups = blocks(latitude, longitude)
-    where = position(places.embeddings.index)
-    rows = {str(name): _probed(places, numeric[name], groups, where, seed) for name in numeric}
-    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
-    if found["r2"].isna().all():
-        raise UsageError(f"{found['note'].iloc[0]}", "Give numbers of more places, that differ between them")
-    return found
+    whole = {OWN: places.vectors, "position": position(places.embeddings.index)}
+    found = probe_labels(given, places.ids, whole, blocks(latitude, longitude), seed)
+    unknown = int((~np.isfinite(latitude) | ~np.isfinite(longitude)).sum())
+    rows = {name: _row(column, unknown) for name, column in found["columns"].items()}
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS)).rename_axis("label")
+    if frame["value"].isna().all():
+        raise UsageError(f"{frame['note'].iloc[0]}", "Give values of more places, that differ between them")
+    return frame
 
 
-def _probed(
-    places: Places, values: pd.Series, groups: NDArray[np.intp], where: NDArray[np.float32], seed: int
-) -> dict[str, float | int | str]:
-    named = values.rename("label").rename_axis("id").reset_index()
-    targets = choose_targets(named, list(places.ids), groups)
-    if not isinstance(targets, Targets):
-        none = dict.fromkeys(("r2", "low", "high"), np.nan)
-        return {**none, "n": int(values.reindex(places.ids).notna().sum()), "note": targets}
-    drawn = resamples(targets.groups, (seed, 1))
-
-    def score(predicted: NDArray[np.float64]) -> Estimate:
-        return r_squared(targets.values, predicted, drawn)[0]
-
-    def ridge(vectors: NDArray[np.float32]) -> Estimate:
-        return score(predict(vectors[targets.rows], targets.values, targets.groups, seed))
-
-    ours, theirs = ridge(places.vectors), ridge(where)
-    low, high = ours.interval
-    gap_low, gap_high = (ours - theirs).interval
-    return {
-        "r2": ours.value,
-        "low": low,
-        "high": high,
-        "n": len(targets.rows),
-        "groups": len(np.unique(targets.groups)),
-        "mean_r2": score(_means(targets, seed)).value,
-        "position_r2": theirs.value,
-        "position_gap_low": gap_low,
-        "position_gap_high": gap_high,
-        "note": "",
-    }
-
-
-def _means(targets: Targets, seed: int) -> NDArray[np.float64]:
-    """The mean of the training places for each place, on the folds of the probe."""
-    fold = folds(targets.groups, FOLDS, (seed,))
-    predicted = np.empty_like(targets.values)
-    for number in range(fold.max() + 1):
-        predicted[fold == number] = targets.values[fold != number].mean(axis=0)
-    return predicted
+def _row(column: Mapping[str, Any], unknown: int) -> list[Any]:
+    notes = list(column["notes"])
+    if unknown:
+        notes.append(f"the position of {unknown} places is unknown: nothing keeps neighbours among them together")
+    measure, found = next(iter(column.get("measures", {}).items()), ("", None))
+    if found is None:
+        figures = [np.nan] * 7
+    else:
+        own, other = found[OWN], found["position"]
+        figures = [own["value"], *own["interval"], own["random_split"], other["value"], *other["gap"]["interval"]]
+    return [measure, *figures, column["n"], column["blocks"], "; ".join(notes)]

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.cubes import CubeSet
+from sarpipe.report.document import document
 from sarpipe.report.explorer import EXPLORER_STYLE, SCRIPT_POLICY, explorer_section, script
 from sarpipe.report.loss_curve import training_section
 from sarpipe.report.markup import Html, join, number, paragraph, text
@@ -21,12 +22,6 @@ from sarpipe.report.quicklook import quicklook_section
 from sarpipe.report.rate_quality import rate_quality_section
 from sarpipe.report.record import compression_section, provenance_section, quarantine_section, summary_list
 from sarpipe.report.robustness import robustness_section
-from sarpipe.report.style import STYLE
-
-_POLICY = (
-    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; {SCRIPT_POLICY}; base-uri 'none'; "
-    "form-action 'none'"
-)
 
 
 @dataclass(frozen=True)
@@ -83,25 +78,9 @@ def render(report: Report) -> str:
             provenance_section(report.provenance),
         ]
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{text(report.title)}</title>
-<link rel="icon" href="data:,">
-<style>{STYLE}{EXPLORER_STYLE}</style>
-</head>
-<body>
-{_header(report)}
-<main>
-{sections}
-</main>
-<footer></footer>
-{script()}</body>
-</html>
-"""
+    return document(
+        report.title, _header(report), sections, style=EXPLORER_STYLE, script=script(), script_policy=SCRIPT_POLICY
+    )
 
 
 def _header(report: Report) -> Html:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS
 from sarpipe.cubes import CubeSet
+from sarpipe.evaluate.classes import SHARE, dominant
 from sarpipe.report.chart import INK, MARKERS, PALETTE, captioned, inline_svg, new_axes, short
 from sarpipe.report.markup import Html, join, paragraph, section, text
 from sarpipe.standard import Standard
@@ -21,6 +22,8 @@ _MAX_VECTOR_POINTS = 1500
 
 _FEWEST = 3
 _MAX_CLASSES = len(PALETTE)
+UNKNOWN = "not known"
+"""The class of a place of which it is not known."""
 
 
 def projection_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
@@ -32,10 +35,10 @@ def projection_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
     points, shares = principal_components(vectors, 2)
     if not shares.any():
         return section("projection", heading, paragraph(text("All embeddings are equal: there is nothing to project.")))
-    classes = dominant_class(places)
+    kinds = dominant_class(places)
     views = [
-        _class_view(points, shares, classes)
-        if classes is not None
+        _class_view(points, shares, kinds)
+        if kinds is not None
         else _value_view(points, shares, _latitudes(places), "latitude (degrees)", "latitude"),
         _value_view(points, shares, mean_vv(places), "mean VV (dB)", "brightness"),
     ]
@@ -87,13 +90,15 @@ def farthest_places(points: NDArray[np.float64], count: int) -> list[int]:
 
 
 def dominant_class(places: CubeSet) -> pd.Series | None:
-    """The class with the largest ``fraction_*`` of the truth for each place, or None where there is no truth."""
-    if places.truth is None:
+    """The class with the largest ``fraction_*`` of the truth for each place, `UNKNOWN` where that is not known, or
+    None where there are no such classes.
+    """
+    found = dominant(places.truth, list(places.ids))
+    if found is None or places.truth is None or not (found >= 0).any():
         return None
-    fractions = places.truth.set_index("id").reindex(list(places.ids)).filter(regex="^fraction_")
-    if fractions.shape[1] == 0 or fractions.isna().any(axis=None):
-        return None
-    return fractions.idxmax(axis=1).astype(str).str.removeprefix("fraction_").str.replace("_", " ")
+    shares = places.truth.filter(regex=f"^{SHARE}").columns
+    names = [str(name).removeprefix(SHARE).replace("_", " ") for name in shares]
+    return pd.Series([names[code] if code >= 0 else UNKNOWN for code in found])
 
 
 def class_counts(classes: pd.Series) -> pd.Series:

@@ -11,9 +11,10 @@ from sarpipe.report.quality import OWN, method_name
 _SPLITS = (
     "Blocked: places at most 50 km apart are never on both sides of a split. Random: places are dealt one by one, so "
     "a probe may read a place off its neighbour; the difference is optimism and not quality. 5 and 20 nearest: mean "
-    "of the most similar training places, blocked as well. A large R² of position on random folds says how much "
-    "geography alone can tell."
+    "of the training places that are most similar by the cosine (L2: nearest by distance), blocked as well. A large "
+    "R² of position on random folds says how much geography alone can tell."
 )
+_NEAREST = {"5": "5 nearest", "20": "20 nearest", "5 L2": "5 nearest, L2", "20 L2": "20 nearest, L2"}
 _POOLS = (
     "Among neighbours: a place is searched for in another corner among those 5 to 50 km from it alone. Class: share "
     "of the ten nearest places of other blocks that have the same dominant class."
@@ -62,17 +63,17 @@ def _splits(figures: Mapping[str, Any], methods: Mapping[str, Any]) -> list[Html
             _cell(one["mean_r2"]),
             _cell(one["random_split"]["mean_r2"]),
             _cell(one["random_split"]["optimism"]),
-            *(_cell((one.get("knn") or {}).get(k)) for k in ("5", "20")),
+            *(_cell((one.get("knn") or {}).get(kind)) for kind in _NEAREST),
         )
         for name, one in probed.items()
     ]
     permuted = figures.get("permuted_labels")
     if permuted:
-        rows.append((text("embedding, labels permuted"), _cell(permuted), *[Html("")] * 4))
+        rows.append((text("embedding, labels permuted"), _cell(permuted), *[Html("")] * (2 + len(_NEAREST))))
     caption = (
         f"Mean R² by split and probe, {places.get('probed', 0):,} places in {places.get('blocks', 0):,} blocks of 50 km"
     )
-    head = ["method", "blocked", "random", "random − blocked", "5 nearest", "20 nearest"]
+    head = ["method", "blocked", "random", "random − blocked", *(label for label in _NEAREST.values())]
     return [table(f"{caption}; below each value its 95 % interval", head, rows), paragraph(text(_SPLITS), "note")]
 
 
@@ -135,12 +136,16 @@ def _label_table(name: str, column: Mapping[str, Any]) -> Html:
             *(
                 cell
                 for of_methods in measures.values()
-                for cell in (_cell(of_methods[method]), number(of_methods[method]["random_split"], 3))
+                for cell in (
+                    _cell(of_methods[method]),
+                    _cell(of_methods[method].get("gap")),
+                    number(of_methods[method]["random_split"], 3),
+                )
             ),
         )
         for method in names
     ]
-    head = ["method", *(one for measure in measures for one in (measure, f"{measure}, random split"))]
+    head = ["method", *(one for measure in measures for one in (measure, "embedding − it", f"{measure}, random split"))]
     return table(f"{what}. Below each value its 95 % interval.{notes}", head, rows)
 
 

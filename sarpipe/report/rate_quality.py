@@ -33,13 +33,19 @@ _NAMES = {
 _LABELS = {"pca_int8": "PCA + int8", "pq": "PQ"}
 _MEAN_R2 = ("mean_r2",)
 _RECALL = ("displaced_retrieval", "recall_at_1")
-_LOSSES = {"mean R²": "mean_r2", "recall@1, corner": "displaced_recall_at_1", "MRR, corner": "displaced_mrr"}
+_LOSSES = {
+    "mean R²": "mean_r2",
+    "20 nearest": "knn:20",
+    "recall@1, corner": "displaced_recall_at_1",
+    "MRR, corner": "displaced_mrr",
+}
 _MEANING = (
     "Loss: by how much less than the embedding as it is, in per cent of its value, with the 95 % interval of the "
-    "paired difference; below 0 is a gain. Probe and searches are of vectors that were encoded and decoded, of places "
-    "from which the form has not learnt. The last column is the loss where the form has learnt from all places that "
-    "it is measured on: with few places that flatters. Stored once, however many places there are: means, components, "
-    "thresholds, codebooks. The rival keeps principal components of the cube itself, a byte each."
+    "paired difference; below 0 is a gain; 20 nearest: of the mean R² of that probe. Probes and searches are of "
+    "vectors that were encoded and decoded, of places from which the form has not learnt. The last column is the loss "
+    "where the form has learnt from all places that it is measured on: with few places that flatters. Stored once, "
+    "however many places there are: means, components, thresholds, codebooks. The rival keeps principal components of "
+    "the cube itself, a byte each."
 )
 
 
@@ -67,6 +73,7 @@ def rate_quality_section(figures: Mapping[str, Any], compression: Mapping[str, A
         Html(f'<div class="charts">{drawn}</div>') if drawn else Html(""),
         _table(forms, rivals, compression, int(measured.get("n") or 0)),
         *_targets(forms),
+        *_labels(measured.get("labels") or []),
         paragraph(text(_MEANING), "note"),
     )
 
@@ -166,6 +173,27 @@ def _targets(forms: Mapping[str, Any]) -> list[Html]:
     ]
     name = "Loss of R² of each target, %"
     shown = table(name, ["target", *(_NAMES.get(form, form) for form in coded)], rows)
+    return [Html(f"<details><summary>{text(name)}</summary>{shown}</details>")]
+
+
+def _labels(sources: Sequence[Mapping[str, Any]]) -> list[Html]:
+    """The probes of a user's labels read from each form, folded."""
+    rows = [
+        (
+            text(f"{label}: {measure}"),
+            number(column["n"], 0),
+            *(_below(number(one["value"], 3), interval(one["interval"], 3)) for one in of_forms.values()),
+        )
+        for source in sources
+        for label, column in source["columns"].items()
+        for measure, of_forms in (column.get("measures") or {}).items()
+    ]
+    if not rows:
+        return []
+    first = next(column["measures"] for s in sources for column in s["columns"].values() if column.get("measures"))
+    forms = ("float32" if name == "sarpipe" else name for name in next(iter(first.values())))
+    name = "Labels read from each form, which has learnt from all places"
+    shown = table(name, ["label", "places", *(_NAMES.get(form, form) for form in forms)], rows)
     return [Html(f"<details><summary>{text(name)}</summary>{shown}</details>")]
 
 

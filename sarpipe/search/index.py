@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from sarpipe.search.direction import directions
 from sarpipe.search.exact import Rows
 from sarpipe.search.rows import CheckedRows, checksums
 from sarpipe.standard import Standard
+
+if TYPE_CHECKING:
+    from sarpipe.embeddings.table import Embeddings
 
 DIRECTIONS = "directions.npy"
 """The one large file, 4 KiB a place: read row by row, each against its own checksum."""
@@ -64,6 +68,12 @@ class Index:
         found = directions(vectors, standard)
         encoded = np.array([place.encode() for place in ids])
         return cls(encoded, latitude, longitude, dates, standard, found, sign_bits(found))
+
+    @classmethod
+    def of_table(cls, table: Embeddings) -> Index:
+        """The index of these embeddings; as `of`."""
+        latitude, longitude = (table.index[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
+        return cls.of(table.ids, table.vectors, latitude, longitude, table.dates())
 
     def write(self, folder: Path) -> None:
         """Write it as ``.npy`` files: 4.3 KiB a place, of which a search by bits reads 200 bytes and the candidates."""

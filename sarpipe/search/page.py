@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from sarpipe.report.chart import ACCENT, INK, WARM, captioned, inline_svg, new_axes
+from sarpipe.report.document import document
 from sarpipe.report.markup import Html, join, number, paragraph, section, table, text
 from sarpipe.report.quicklook import channel_scales, legend, place_article
 from sarpipe.report.record import summary_list
-from sarpipe.report.style import STYLE
 from sarpipe.search.found import Found, Hit
 from sarpipe.search.index import Index
 from sarpipe.search.query import Query
@@ -21,7 +21,6 @@ from sarpipe.search.query import Query
 Cubes = tuple[NDArray[np.float32], pd.DataFrame | None]
 """Cubes ``[n, 12, 64, 64]``, and what is known of them, a row each; None: nothing."""
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _MANY = 1500
 """More places than these are drawn as one picture, which keeps the page small."""
 _NO_CUBES = "The cubes of these places are not there, so their channels cannot be shown."
@@ -45,28 +44,8 @@ def render(index: Index, query: Query, found: Found, shown: tuple[Cubes | None, 
     }
     title = f"Places like {query.name}"
     body = join([_map(index, query, found), _hits(found), _channels(query, found, shown)])
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{text(title)}</title>
-<link rel="icon" href="data:,">
-<style>{STYLE}{_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{text(title)}</h1>
-{summary_list(facts)}
-</header>
-<main>
-{body}
-</main>
-<footer></footer>
-</body>
-</html>
-"""
+    header = Html(f"<header>\n<h1>{text(title)}</h1>\n{summary_list(facts)}\n</header>")
+    return document(title, header, body, style=_STYLE)
 
 
 _STYLE = """

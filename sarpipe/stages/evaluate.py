@@ -7,18 +7,24 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sarpipe.errors import DamagedError
 from sarpipe.settings import Settings
 from sarpipe.stages.places import cubes_digest, load_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
+
+if TYPE_CHECKING:
+    from sarpipe.cubes import CubeSet
+    from sarpipe.evaluate.encoded import Encode
 
 CODE = (
     "channels.py",
     "cubes.py",
     "model",
     "evaluate",
-    "embeddings/forms",
+    "embeddings",
     "preprocess/kernel.c",
     "preprocess/kernel.py",
     "preprocess/temporal.py",
@@ -28,6 +34,13 @@ CODE = (
     "stages/places.py",
     "stages/evaluate.py",
 )
+_BATCH = 32
+"""Places that are embedded at a time: passes are always full, and most of an evaluation is of few places. On a CPU it
+is as fast as more."""
+_COMPARED = 64
+"""Exported vectors that are compared with what the model makes: those of the first place and the last, and between."""
+_TOLERANCE = 1e-3
+"""Of their length: on another device sums of float32 are taken in another order, and differ far less."""
 SEED = 0
 """The first of the random-weights encoders, the folds and the bootstrap."""
 
@@ -70,11 +83,16 @@ def make_evaluation(
     settings: Settings,
     cube_set: Artefact,
     model: Artefact,
+    embeddings: Artefact,
     on_measure: Callable[[str], None] | None = None,
 ) -> EvaluationReceipt:
-    """Measure: ``figures.json``, as `sarpipe.evaluate.evaluate` gives it."""
+    """Measure: ``figures.json``, as `sarpipe.evaluate.evaluate` gives it.
+
+    Raises:
+        DamagedError: The model does not make these embeddings of these cubes, so the figures would not be theirs.
+    """
     started = time.monotonic()
-    artefact, computed = make(step, lambda folder: _evaluate(folder, settings, cube_set, model, on_measure))
+    artefact, computed = make(step, lambda folder: _evaluate(folder, settings, cube_set, model, embeddings, on_measure))
     figures = json.loads(artefact.path("figures.json").read_bytes())
     return {
         **receipt(step, artefact, computed=computed, seconds=time.monotonic() - started),
@@ -87,6 +105,7 @@ def _evaluate(
     settings: Settings,
     cube_set: Artefact,
     model: Artefact,
+    embeddings: Artefact,
     on_measure: Callable[[str], None] | None,
 ) -> None:
     from sarpipe.evaluate import evaluate
@@ -100,12 +119,16 @@ def _evaluate(
     places = load_cubes(cube_set)
     trained = load_encoder(model.folder)
     untrained = [
-        partial(embed, random_encoder(trained, places.cubes, seed=SEED + number), device=settings.device)
+        partial(
+            embed, random_encoder(trained, places.cubes, seed=SEED + number), device=settings.device, batch_size=_BATCH
+        )
         for number in range(SEEDS)
     ]
+    encode = partial(embed, trained, device=settings.device, batch_size=_BATCH)
+    _check_shipped(embeddings, places, encode)
     figures = evaluate(
         places,
-        partial(embed, trained, device=settings.device),
+        encode,
         untrained[0],
         more_random=untrained[1:],
         labels=[] if settings.labels is None else read_labels(settings.labels),
@@ -118,3 +141,23 @@ def _evaluate(
         figures["notes"].insert(0, _FOREIGN)
     text = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False)
     (folder / "figures.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _check_shipped(embeddings: Artefact, places: CubeSet, encode: Encode) -> None:
+    """See that what is measured is what users are given: some of the exported vectors, made anew."""
+    import numpy as np
+
+    from sarpipe.embeddings.geoparquet import read_geoparquet
+
+    table = read_geoparquet(embeddings.path("embeddings.parquet"))
+    rows = np.unique(np.linspace(0, len(places.ids) - 1, _COMPARED).astype(np.intp))
+    row_of = {place: row for row, place in enumerate(table.ids)}
+    shipped = table.vectors[[row_of[places.ids[row]] for row in rows]]
+    gap = np.linalg.norm(encode(places.cubes[rows]) - shipped, axis=1) / np.linalg.norm(shipped, axis=1)
+    worst = int(gap.argmax())
+    if gap[worst] > _TOLERANCE:
+        raise DamagedError(
+            f"the embedding of {places.ids[rows[worst]]!r} in {embeddings.folder} differs by {gap[worst]:.2%} of its "
+            "length from what the model makes of its cube",
+            "Run 'sarpipe embed --force', then evaluate again",
+        )

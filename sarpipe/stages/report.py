@@ -17,7 +17,9 @@ from sarpipe.storage import Artefact
 CODE = (
     "channels.py",
     "cubes.py",
+    "evaluate/classes.py",
     "report",
+    "search",
     "embeddings",
     "memory.py",
     "sphere.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,9 +94,10 @@ def find_source(data: Path, named: str | None) -> Source:
         return Source(path, file_sha256(path), None)
     remote = address(data) != str(data)
     there = sorted(folders(data / "embeddings"), key=_made_at, reverse=True)
-    # Smaller forms lie there too. What is damaged is an error: an older one would be another answer.
-    whole = [synced(folder) if remote else inspect(folder) for folder in there if named in (None, folder.name)]
-    found = [artefact for artefact in whole if _PARQUET in artefact.files]
+    # Smaller forms lie there too. What is damaged and was made later is an error: an older one is another answer.
+    whole = (synced(folder) if remote else inspect(folder) for folder in there if named in (None, folder.name))
+    made = (artefact for artefact in whole if _PARQUET in artefact.files)
+    found = list(made) if remote else list(islice(made, 1))
     if not found:
         what = f"embeddings {named!r}" if named else "embeddings"
         others = ", ".join(folder.name for folder in there)
@@ -156,18 +158,19 @@ def open_index(source: Source, data: Path, say: Callable[[str], None]) -> Index:
 
 
 def read_table(source: Source) -> Any:
-    """The embeddings as `sarpipe.embeddings.Embeddings`, checked.
+    """The embeddings as `sarpipe.embeddings.Embeddings`, checked; those in a smaller form decoded.
 
     Raises:
         DamagedError: The file does not match its manifest.
         DataError: It cannot be read.
     """
     from sarpipe.embeddings import read_geoparquet
+    from sarpipe.embeddings.quantized import is_quantized, read_quantized
 
     if source.artefact is not None:
         others = [name for name in source.artefact.files if name != _PARQUET]
         open_verified(source.artefact.folder, unread=others)
-    return read_geoparquet(source.parquet)
+    return read_quantized(source.parquet)[0] if is_quantized(source.parquet) else read_geoparquet(source.parquet)
 
 
 def read_cube(path: str) -> NDArray[np.float32]:
@@ -216,7 +219,7 @@ def embed_cube(source: Source, data: Path, cube: NDArray[np.float32], device: st
         found = _artefact_of(folder, lambda model: model.digest == digest)
         if found is not None:
             open_verified(found.folder)
-            vector: NDArray[np.float32] = embed(load_encoder(found.folder), cube[None], device=device)[0]
+            vector: NDArray[np.float32] = embed(load_encoder(found.folder), cube[None], device=device, batch_size=1)[0]
             return vector
     raise UsageError(
         f"the model that made {source.parquet} (digest {str(digest)[:12]}) is not below {address(data)}",
@@ -276,9 +279,7 @@ def _make_index(source: Source, say: Callable[[str], None]) -> Index:
     size = source.parquet.stat().st_size
     if size > _LARGE:
         say(f"no index of {source.parquet} yet: reading its {size / 1e6:,.0f} MB")
-    table = read_table(source)
-    latitude, longitude = (table.index[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
-    return Index.of(table.ids, table.vectors, latitude, longitude, table.dates())
+    return Index.of_table(read_table(source))
 
 
 def _inputs(source: Source) -> Mapping[str, Any]:
@@ -286,8 +287,10 @@ def _inputs(source: Source) -> Mapping[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        inputs: Mapping[str, Any] = json.loads(pq.read_schema(source.parquet).metadata[b"sarpipe"])["inputs"]
-    except (KeyError, ValueError, TypeError):
+        document = json.loads(pq.read_schema(source.parquet).metadata[b"sarpipe"])
+        # A smaller form says what its embeddings say of themselves.
+        inputs: Mapping[str, Any] = document.get("embeddings", document)["inputs"]
+    except (KeyError, ValueError, TypeError, AttributeError):
         return {}
     return inputs
 

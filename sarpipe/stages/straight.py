@@ -124,7 +124,9 @@ def _embed(settings: Settings, cube_set: Artefact, on_progress: OnProgress, forc
 def _evaluate(settings: Settings, cube_set: Artefact, on_progress: OnProgress, force: bool) -> Mapping[str, Any]:
     model, embeddings = find_earlier(settings, cube_set, "evaluate")
     step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
-    receipt = make_evaluation(step, settings, cube_set, model, lambda what: on_progress("evaluate", 0, 1, what))
+    receipt = make_evaluation(
+        step, settings, cube_set, model, embeddings, lambda what: on_progress("evaluate", 0, 1, what)
+    )
     on_progress("evaluate", 1, 1, "figures")
     return receipt
 

@@ -49,6 +49,7 @@ def make_cubes() -> Callable[..., CubeSet]:
         ids = tuple(f"place-{i}" for i in range(n))
         index = pd.DataFrame({"id": list(ids), "latitude": np.linspace(-60, 60, n), "longitude": np.zeros(n)})
         index["dates"] = [list(pd.date_range("2020-01-15", periods=4, freq="91D"))] * n
+        index["orbit_passes"] = [["ascending", "descending"] * 2] * n
         table = pd.DataFrame(
             {
                 "id": list(ids),

@@ -39,9 +39,9 @@ def test_a_perfect_encoder_wins_everything_and_is_said_to(
         "random_weights": 8,
         "random_convolutions": 119,
         "pca": 119,
-        "band_statistics": 60,
+        "band_statistics": 108,
         "mean_pool": 768,
-        "position": 11,
+        "position": 12,
         "random_vectors": 1024,
     }
     ladder, *claims = found["claims"]
@@ -165,7 +165,7 @@ def test_places_of_fewer_dates_are_measured_and_found_again_where_a_date_is_on_b
         assert (method["retrieval"] or {"n": 0})["n"] == (0 if name == "position" else paired)
         assert method["rankme"] > 1
         assert method["mean_r2"] is not None
-    assert found["methods"]["band_statistics"]["dimensions"] == 60
+    assert found["methods"]["band_statistics"]["dimensions"] == 108
     if paired:
         assert found["methods"]["sarpipe"]["retrieval"]["recall_at_1"]["value"] > 0.95
     single = 40 // len(dates) if 1 in dates else 0

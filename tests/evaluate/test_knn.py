@@ -20,8 +20,9 @@ def test_it_is_what_scikit_learn_finds_on_the_same_folds(n: int) -> None:
         for number in range(FOLDS):
             train, test = vectors[fold != number].astype(np.float64), vectors[fold == number].astype(np.float64)
             mean, std = train.mean(axis=0), train.std(axis=0)
-            reference = KNeighborsRegressor(k, metric="cosine").fit((train - mean) / std, targets[fold != number])
-            np.testing.assert_allclose(found[k][fold == number], reference.predict((test - mean) / std))
+            for kind, metric in ((f"{k}", "cosine"), (f"{k} L2", "euclidean")):
+                reference = KNeighborsRegressor(k, metric=metric).fit((train - mean) / std, targets[fold != number])
+                np.testing.assert_allclose(found[kind][fold == number], reference.predict((test - mean) / std))
 
 
 def test_with_fewer_places_than_neighbours_all_are_taken() -> None:
@@ -29,4 +30,4 @@ def test_with_fewer_places_than_neighbours_all_are_taken() -> None:
     found = knn.predict(np.random.default_rng(0).standard_normal((12, 3)), targets, np.arange(12), 0)
     fold = folds(np.arange(12), FOLDS, (0,))
     for place in range(12):
-        assert found[20][place, 0] == pytest.approx(targets[fold != fold[place], 0].mean())
+        assert found["20"][place, 0] == pytest.approx(targets[fold != fold[place], 0].mean())

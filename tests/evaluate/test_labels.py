@@ -30,6 +30,14 @@ def test_numbers_are_quantities_and_words_are_classes_in_both_formats(tmp_path: 
     assert [labels.name for labels in files] == ["one.csv", "two.parquet"]
 
 
+def test_numbers_in_a_file_that_says_so_are_classes(tmp_path: Path) -> None:
+    for name in ("crop__cls.csv", "crop__regr.csv"):
+        (tmp_path / name).write_text("id,label\na,1\nb,2\n")
+    classes, numbers = read_labels(tmp_path)
+    assert classes.table["label"].tolist() == ["1", "2"]
+    assert numbers.table["label"].tolist() == [1.0, 2.0]
+
+
 def test_the_digest_knows_the_content(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("id,x\na,1\n")
@@ -84,6 +92,7 @@ def test_labels_are_probed_on_blocks_and_random_folds_flatter() -> None:
     groups = np.repeat(np.arange(20), 6)
     ids = [f"p{i}" for i in range(120)]
     vectors = {"sarpipe": rng.standard_normal((20, 30))[groups].astype(np.float32)}
+    vectors["other"] = vectors["sarpipe"][:, :2]
     level = rng.standard_normal(20)[groups]
     words = np.where(level > 0, "high", "low").astype(object)
     words[0] = "rare"
@@ -95,6 +104,10 @@ def test_labels_are_probed_on_blocks_and_random_folds_flatter() -> None:
     r2 = level_found["measures"]["R²"]["sarpipe"]
     assert r2["value"] < 0.2 < 0.8 < r2["random_split"]
     assert r2["interval"][0] < r2["value"] < r2["interval"][1]
+    other = level_found["measures"]["R²"]["other"]
+    assert other["gap"]["value"] == pytest.approx(r2["value"] - other["value"])
+    assert other["gap"]["interval"][0] < other["gap"]["interval"][1]
+    assert "gap" not in r2
     assert word["kind"] == "classes"
     assert sum(word["classes"].values()) == word["n"] == 109
     assert "1 places of classes with fewer than 5 are left out" in word["notes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pandas as pd
 import pytest
 
 from sarpipe.embeddings import Embeddings, write_geoparquet
+from sarpipe.embeddings.forms import FORMS
+from sarpipe.embeddings.quantized import write_quantized
 from sarpipe.flows.cli import main
 from sarpipe.search import by_id, find
 from sarpipe.stages import search as stage
@@ -104,6 +107,35 @@ def test_the_embeddings_made_last_are_taken_or_those_named(run: Run, tmp_path: P
         assert "0000007" in run("--id", "0000003", "--data", tmp_path, "-k", 1, "--embeddings", named)[1]
     shutil.copy(first / "embeddings.parquet", tmp_path / "alone.parquet")
     assert "0000007" in run("--id", "0000003", "-k", 1, "--embeddings", tmp_path / "alone.parquet")[1]
+
+
+def test_damage_of_what_was_made_before_blocks_nothing(run: Run, tmp_path: Path) -> None:
+    old = put(tmp_path, "sar-1", table())
+    put(tmp_path, "sar-2", table(ids="later{}"))
+    manifest = old / "manifest.json"
+    times = manifest.stat().st_atime_ns, manifest.stat().st_mtime_ns
+    manifest.write_text("{}")
+    os.utime(manifest, ns=times)
+    assert "later7" in run("--id", "later3", "--data", tmp_path, "-k", 1)[1]
+    code, _, said = run("--id", "0000003", "--data", tmp_path, "--embeddings", "sar-1")
+    assert code == 1
+    assert "is damaged" in said
+
+
+def test_a_smaller_form_is_searched_as_what_it_decodes_to(run: Run, tmp_path: Path) -> None:
+    embeddings = table()
+    form = FORMS["int8"].fit(embeddings.vectors)
+    write_quantized(tmp_path / "small.parquet", embeddings, form, {"embeddings": {"inputs": {}}})
+    code, out, _ = run("--id", "0000003", "-k", 1, "--embeddings", tmp_path / "small.parquet")
+    assert code == 0
+    assert out.splitlines()[1].split()[1] == "0000007"
+
+
+def test_a_page_is_the_same_bytes_each_time(run: Run, data: Path, tmp_path: Path) -> None:
+    pages = [tmp_path / "one.html", tmp_path / "two.html"]
+    for page in pages:
+        assert run("--id", "0000003", "--data", data, "--out", page)[0] == 0
+    assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
 @pytest.mark.parametrize(

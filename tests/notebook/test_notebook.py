@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -96,23 +97,37 @@ def test_a_probe_reads_what_is_in_the_vectors_and_not_what_is_not(places: sarpip
     labels["planted"] = principal_components(places.vectors, 1)[0][:, 0]
     labels["noise"] = np.random.default_rng(0).standard_normal(len(places))
     labels["few"] = labels["noise"].where(np.arange(len(places)) < 10)
+    labels["side"] = np.where(labels["planted"] > labels["planted"].median(), "above", "below")
     score = sarpipe.probe(places, labels)
-    assert score.loc["planted", "r2"] > 0.5
-    assert score.loc["planted", "low"] <= score.loc["planted", "r2"] <= score.loc["planted", "high"]
-    assert score.loc["noise", "r2"] < 0.3
-    assert -0.3 < score.loc["planted", "mean_r2"] <= 0
-    assert score.loc["planted", "n"] == len(places)
-    assert np.isnan(score.loc["few", "r2"])
-    assert "10 places have truth" in score.loc["few", "note"]
+    planted, side, few = (score.loc[name] for name in ("planted", "side", "few"))
+    assert planted["measure"] == "R²"
+    assert planted["value"] > 0.5
+    assert planted["low"] <= planted["value"] <= planted["high"]
+    assert planted["gap_low"] <= planted["value"] - planted["position"] <= planted["gap_high"]
+    assert score.loc["noise", "value"] < 0.3
+    assert planted["n"] == len(places)
+    assert side["measure"] == "balanced accuracy"
+    assert side["value"] > 0.7
+    assert np.isnan(few["value"])
+    assert "10 places have it" in few["note"]
+
+
+def test_a_probe_says_where_nothing_keeps_neighbours_apart(places: sarpipe.Places) -> None:
+    embeddings = places.embeddings
+    index = embeddings.index.assign(latitude=np.nan, longitude=np.nan)
+    nowhere = replace(places, embeddings=replace(embeddings, index=index))
+    score = sarpipe.probe(nowhere, pd.Series(np.arange(len(places)), index=list(places.ids)))
+    assert "the position of 32 places is unknown" in score["note"].iloc[0]
 
 
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
         ({"0": 1.0}, "no label is of one of these 32 places"),
-        (pd.Series({"a": "water"}), "no label is a number"),
-        (pd.DataFrame({"id": ["a", "a"], "x": [1, 2]}), "more than once"),
-        ("/no/such.csv", "cannot be read as CSV"),
+        (pd.Series({"a": "water"}), "no label is of one of these 32 places"),
+        (pd.DataFrame({"id": ["a", "a"], "x": [1, 2]}), "'a' twice"),
+        (pd.DataFrame({"id": ["a"]}), "have the columns id"),
+        ("/no/such.csv", "do not exist"),
     ],
 )
 def test_labels_that_cannot_be_probed_are_refused(places: sarpipe.Places, labels: object, said: str) -> None:

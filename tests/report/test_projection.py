@@ -70,6 +70,17 @@ def test_the_dominant_class_follows_the_ids_and_not_the_order_of_the_truth(make_
     assert list(found) == ["water", "built up", "water"]
 
 
+def test_a_place_of_unknown_class_leaves_the_others_theirs(make_places: Callable[..., CubeSet]) -> None:
+    places = make_places(3)
+    assert places.truth is not None
+    places.truth[["fraction_water", "fraction_built_up"]] = [[0.9, 0.1], [np.nan, 0.8], [0.4, 0.6]]
+    found = dominant_class(places)
+    assert found is not None
+    assert list(found) == ["water", "not known", "built up"]
+    places.truth["fraction_water"] = np.nan
+    assert dominant_class(places) is None
+
+
 def test_many_places_are_drawn_as_a_picture_and_few_as_points(make_places: Callable[..., CubeSet]) -> None:
     vectors = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
     few = projection_section(make_places(300), vectors[:300])

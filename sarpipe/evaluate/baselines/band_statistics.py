@@ -1,21 +1,22 @@
-"""The baseline that any embedding must beat: plain statistics of each channel."""
+"""The baseline that any embedding must beat: plain statistics of each channel (Corley et al., arXiv 2305.13456)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-QUANTILES = (0.1, 0.5, 0.9)
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""From the least to the largest."""
 
 
 def band_statistics(cubes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean, standard deviation, 10 %, 50 % and 90 % quantile of each channel over its valid pixels.
+    """Mean, standard deviation and `QUANTILES` of each channel over its valid pixels.
 
     Args:
         cubes: ``[N, C, H, W]``; NaN where there is no data.
 
     Returns:
-        ``float32 [N, 5 C]``: all means, all deviations, then the quantiles (linear between pixels); NaN for a channel
+        ``float32 [N, 9 C]``: all means, all deviations, then the quantiles (linear between pixels); NaN for a channel
         without any data.
     """
     pixels = cubes.reshape(*cubes.shape[:2], -1)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import N_DATES
 from sarpipe.cubes import CubeSet
-from sarpipe.report.explorer.nearest import distances_km, nearest
+from sarpipe.report.explorer.nearest import nearest
 from sarpipe.report.projection import class_counts, dominant_class, mean_vv, principal_components
+from sarpipe.sphere import distances_km
 
 NEIGHBOURS = 6
 """So many nearest neighbours of each place are in the page."""
@@ -64,7 +65,9 @@ def place_table(places: CubeSet, vectors: NDArray[np.float32]) -> dict[str, Any]
             "count": rows.shape[1],
             "rows": packed(rows, "uint32" if len(rows) > 65535 else "uint16"),
             "similarity": packed(similarity, "float32"),
-            "km": packed(distances_km(latitude, longitude, rows), "float32"),
+            "km": packed(
+                distances_km(latitude[:, None], longitude[:, None], latitude[rows], longitude[rows]), "float32"
+            ),
         },
     }
     return table | _dates(index)
