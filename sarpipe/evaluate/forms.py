@@ -32,6 +32,9 @@ _RIVALS = (64, 128, 1024)
 NEAREST = "20"
 """Which of `sarpipe.evaluate.knn.KINDS` is measured beside the linear probe."""
 
+_NESTED = (16, 32, 128, 256)
+"""Components of `PcaInt8`, whose codes are nested: the first k bytes of a longer one are that of k components."""
+
 _CUBE_BYTES = len(CHANNELS) * CUBE_SIZE**2 * 4
 """Of one component of the cube, as float32."""
 
@@ -77,7 +80,9 @@ def measure_forms(
     fold is predicted, and its queries are searched for among all places. ``same_places`` says beside it what comes out
     when the form learns from all places that are measured, as the form of a file does.
 
-    The rivals are principal components of the cube, `PcaInt8` in 64, 128 and as many bytes as there are components.
+    ``nested`` are shorter and longer codes of `PcaInt8`, of which each begins with the ones before: what Matryoshka
+    embeddings (Kusupati et al., NeurIPS 2022) learn in training, by projection. The rivals are principal components of
+    the cube, `PcaInt8` in 64, 128 and as many bytes as there are components.
 
     Args:
         encoded: Vectors of ``sarpipe``, and of ``pca`` where cubes could be learnt from. Forms learn from ``whole``.
@@ -88,22 +93,22 @@ def measure_forms(
             embedding as it is, as method ``sarpipe``; what it returns is ``labels``.
 
     Returns:
-        JSON-able: ``n``; ``forms`` and ``rivals``, for each its ``bytes``, ``overhead_bytes``, ``mean_r2``, ``probe``,
-        ``knn``, ``retrieval``, ``displaced_retrieval``, ``differences`` to the embedding as it is (paired:
+        JSON-able: ``n``; ``forms``, ``nested`` and ``rivals``, for each its ``bytes``, ``overhead_bytes``, ``mean_r2``,
+        ``probe``, ``knn``, ``retrieval``, ``displaced_retrieval``, ``differences`` to the embedding as it is (paired:
         ``difference``, ``interval``, and ``loss_percent`` with ``loss_interval``, of the value of the embedding) and,
-        of the forms, ``same_places``, the differences likewise or None; ``labels``; ``notes``. ``forms`` and ``rivals``
-        are empty where there are fewer places than five folds of a form need.
+        of the forms, ``same_places``, the differences likewise or None; ``labels``; ``notes``. ``forms``, ``nested``
+        and ``rivals`` are empty where there are fewer places than five folds of a form need.
     """
     places, notes = _drawn(len(encoded.places), seed)
     needed = -(-FEWEST * probe.FOLDS // (probe.FOLDS - 1)) + 1
     if len(places) < needed:
         notes.append(f"{len(places)} places: what smaller forms lose is measured from {needed} on")
-        return {"n": len(places), "forms": {}, "rivals": {}, "labels": [], "notes": notes}
+        return {"n": len(places), "forms": {}, "nested": {}, "rivals": {}, "labels": [], "notes": notes}
     task = _task(encoded, measured, places, seed)
     learning = len(places) - np.bincount(task.fold).max()
     if learning < FEWEST:
         notes.append(f"without a fold of neighbours {learning} places are left, a form learns from {FEWEST} or more")
-        return {"n": len(places), "forms": {}, "rivals": {}, "labels": [], "notes": notes}
+        return {"n": len(places), "forms": {}, "nested": {}, "rivals": {}, "labels": [], "notes": notes}
     own = _views(encoded, OWN, places)
     decoded = {OWN: encoded.whole[OWN]}
     base = _plain(own, task)
@@ -114,7 +119,12 @@ def measure_forms(
         found[name] = _figures(own, kind.fit, form, task, base)
         found[name]["same_places"] = _same_places(own, form, task, base)
         decoded[name] = _round_trip(form)(encoded.whole[OWN])
-    rivals = {}
+    nested, rivals = {}, {}
+    for count in _NESTED:
+        progress(f"form pca_int8 of {count} components")
+        fit = partial(PcaInt8.fit, components=count)
+        one = _figures(own, fit, fit(own.whole), task, base)
+        nested[str(one["bytes"])] = one
     if RIVAL in encoded.whole:
         cubes = _views(encoded, RIVAL, places)
         for count in _RIVALS:
@@ -128,7 +138,14 @@ def measure_forms(
         "smaller forms: measured on places from which their components and codebooks were not learnt (five folds, of "
         "one seed)"
     )
-    return {"n": len(places), "forms": found, "rivals": rivals, "labels": read(decoded), "notes": notes}
+    return {
+        "n": len(places),
+        "forms": found,
+        "nested": nested,
+        "rivals": rivals,
+        "labels": read(decoded),
+        "notes": notes,
+    }
 
 
 def _drawn(count: int, seed: int) -> tuple[NDArray[np.intp], list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from sarpipe.report.chart import ACCENT, WARM, captioned, inline_svg, new_axes
+from sarpipe.report.chart import ACCENT, PALETTE, WARM, captioned, inline_svg, new_axes
 from sarpipe.report.markup import (
     NOT_MEASURED,
     Html,
@@ -44,8 +44,8 @@ _MEANING = (
     "paired difference; below 0 is a gain; 20 nearest: of the mean R² of that probe. Probes and searches are of "
     "vectors that were encoded and decoded, of places from which the form has not learnt. The last column is the loss "
     "where the form has learnt from all places that it is measured on: with few places that flatters. Stored once, "
-    "however many places there are: means, components, thresholds, codebooks. The rival keeps principal components of "
-    "the cube itself, a byte each."
+    "however many places there are: means, components, thresholds, codebooks. Codes of components are nested: the "
+    "first 32 bytes of one of 64 are that of 32. The rival keeps principal components of the cube itself, a byte each."
 )
 
 
@@ -57,21 +57,21 @@ def rate_quality_section(figures: Mapping[str, Any], compression: Mapping[str, A
         compression: What `sarpipe.embeddings.compression.compression` returns: bytes of a raw place and on the disk.
     """
     measured = figures.get("forms") or {}
-    forms, rivals = (_by_bytes(measured.get(kind) or {}) for kind in ("forms", "rivals"))
+    forms, nested, rivals = (_by_bytes(measured.get(kind) or {}) for kind in ("forms", "nested", "rivals"))
     heading = "Smaller forms"
     if not forms:
         notes = measured.get("notes") or ["What smaller forms lose was not measured."]
         return section("forms", heading, *(paragraph(text(note)) for note in notes))
     charts = [
-        _chart(forms, rivals, _MEAN_R2, "mean R² of the probe", "rate_r2"),
-        _chart(forms, rivals, _RECALL, "recall@1, another corner", "rate_recall"),
+        _chart(forms, nested, rivals, _MEAN_R2, "mean R² of the probe", "rate_r2"),
+        _chart(forms, nested, rivals, _RECALL, "recall@1, another corner", "rate_recall"),
     ]
     drawn = join(chart for chart in charts if chart)
     return section(
         "forms",
         heading,
         Html(f'<div class="charts">{drawn}</div>') if drawn else Html(""),
-        _table(forms, rivals, compression, int(measured.get("n") or 0)),
+        _table(forms, nested, rivals, compression, int(measured.get("n") or 0)),
         *_targets(forms),
         *_labels(measured.get("labels") or []),
         paragraph(text(_MEANING), "note"),
@@ -84,8 +84,15 @@ def _by_bytes(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chart(
-    forms: Mapping[str, Any], rivals: Mapping[str, Any], path: Sequence[str], label: str, name: str
+    forms: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    rivals: Mapping[str, Any],
+    path: Sequence[str],
+    label: str,
+    name: str,
 ) -> Html | None:
+    codes = [one for name, one in forms.items() if name == "pca_int8"] + list(nested.values())
+    nests = [(one["bytes"], _at(one, path)) for one in codes if _at(one, path)]
     own = [(form, one["bytes"], _at(one, path)) for form, one in forms.items() if _at(one, path)]
     theirs = sorted((one["bytes"], _at(one, path)) for one in rivals.values() if _at(one, path))
     if not own:
@@ -93,9 +100,13 @@ def _chart(
     figure, axes = new_axes(440, 300, "bytes a place", label)
     axes.set_xscale("log", base=2)
     _points(axes, [(place, figure_) for _, place, figure_ in own], ACCENT, "o", "embedding")
+    if len(nests) > 1:
+        _points(axes, nests, PALETTE[1], ".", "embedding, nested PCA")
     if theirs:
         _points(axes, theirs, WARM, "s", "PCA of the cube")
-    ends = [bound for _, _, one in own for bound in one["interval"]] + [b for _, one in theirs for b in one["interval"]]
+    ends = [bound for _, _, one in own for bound in one["interval"]] + [
+        b for _, one in theirs + nests for b in one["interval"]
+    ]
     axes.set_ylim(min(0.0, *ends), max(ends) * 1.15)
     for form, place, one in own:
         axes.annotate(
@@ -108,7 +119,7 @@ def _chart(
             fontsize=9,
             color=ACCENT,
         )
-    ticks = sorted({place for _, place, _ in own})
+    ticks = sorted({place for _, place, _ in own} | {place for place, _ in nests})
     axes.set_xticks(ticks)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -137,10 +148,17 @@ def _points(
     )
 
 
-def _table(forms: Mapping[str, Any], rivals: Mapping[str, Any], compression: Mapping[str, Any], places: int) -> Html:
+def _table(
+    forms: Mapping[str, Any],
+    nested: Mapping[str, Any],
+    rivals: Mapping[str, Any],
+    compression: Mapping[str, Any],
+    places: int,
+) -> Html:
     sizes = compression.get("bytes_per_place") or {}
     raw, on_disk = sizes.get("raw_float16"), sizes.get("source_on_disk")
     named = [(_NAMES.get(name, name), one) for name, one in forms.items()]
+    named += [(f"{one['bytes']:,} components, int8", one) for one in nested.values()]
     named += [(f"PCA of the cube, {one['bytes']:,} components", one) for one in rivals.values()]
     rows = [
         (

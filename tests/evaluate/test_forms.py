@@ -57,6 +57,13 @@ def test_the_embedding_as_it_is_has_the_figures_of_the_evaluation(measured: tupl
     assert whole["bytes"] == WIDTH * 4
 
 
+def test_nested_codes_are_measured_and_longer_ones_lose_less(measured: tuple[Measured, dict[str, Any]]) -> None:
+    _, found = measured
+    assert list(found["nested"]) == ["16", "32", "80"]
+    losses = [one["differences"]["mean_r2"]["loss_percent"] for one in found["nested"].values()]
+    assert losses[0] > losses[-1]
+
+
 def test_every_form_has_its_bytes_and_its_losses_on_every_target(measured: tuple[Measured, dict[str, Any]]) -> None:
     _, found = measured
     assert list(found["forms"]) == ["float32", *FORMS]
@@ -64,7 +71,9 @@ def test_every_form_has_its_bytes_and_its_losses_on_every_target(measured: tuple
     for name, kind in FORMS.items():
         one, form = found["forms"][name], kind.fit(np.random.default_rng(0).standard_normal((180, WIDTH), np.float32))
         assert one["bytes"] == form.bytes_a_place
-        assert {"mean_r2", "r2:one", "r2:sum", "recall_at_1", "displaced_recall_at_1"} <= one["differences"].keys()
+        assert {"mean_r2", "r2:one", "r2:sum", "knn:20", "recall_at_1", "displaced_recall_at_1"} <= one[
+            "differences"
+        ].keys()
         gap = one["differences"]["mean_r2"]
         whole = found["forms"]["float32"]["mean_r2"]["value"]
         assert gap["difference"] == pytest.approx(one["mean_r2"]["value"] - whole)

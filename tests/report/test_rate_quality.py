@@ -37,7 +37,16 @@ def figures() -> dict[str, Any]:
         "float32": measured(4096, 0.7),
         "pq": measured(64, 0.66, 659456, loss=5.7),
     }
-    return {"forms": {"n": 256, "forms": forms, "rivals": {"64": measured(64, 0.3, 1, loss=57.1)}, "notes": []}}
+    nested = {"32": measured(32, 0.6, 1, loss=14.0), "16": measured(16, 0.5, 1, loss=28.0)}
+    return {
+        "forms": {
+            "n": 256,
+            "forms": forms,
+            "nested": nested,
+            "rivals": {"64": measured(64, 0.3, 1, loss=57.1)},
+            "notes": [],
+        }
+    }
 
 
 def cells(html: str, row: str) -> list[str]:
@@ -55,13 +64,14 @@ def test_bytes_ratios_and_losses_of_each_form_are_in_the_table(figures: dict[str
     assert cells(html, "int8 with a scale")[:4] == ["1,028", "0", "1,085", "711"]
     assert cells(html, "int8 with a scale")[-1] == ""
     assert cells(html, "PCA of the cube, 64 components")[6] == "57.1"
+    assert cells(html, "16 components, int8")[6] == "28.0"
     assert "<summary>Loss of R² of each target, %</summary>" in html
 
 
 def test_forms_stand_from_the_largest_to_the_smallest(figures: dict[str, Any]) -> None:
     html = rate_quality_section(figures, SIZES)
     rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>([\d,]+)</td>', html)
-    assert [int(size.replace(",", "")) for _, size in rows] == [4096, 1028, 64, 64]
+    assert [int(size.replace(",", "")) for _, size in rows] == [4096, 1028, 64, 32, 16, 64]
 
 
 def test_the_charts_say_in_words_what_they_show_and_follow_the_theme(figures: dict[str, Any]) -> None:

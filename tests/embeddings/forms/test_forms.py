@@ -234,3 +234,9 @@ def test_vectors_that_are_all_the_same_come_back(name: str) -> None:
     same = np.tile(few_directions(1, 0), (FEWEST, 1))
     form = FORMS[name].fit(same)
     np.testing.assert_allclose(form.decode(form.encode(same)), same, rtol=1e-4, atol=1e-4)
+
+
+def test_codes_of_components_are_nested() -> None:
+    vectors = np.random.default_rng(0).standard_normal((200, 96), np.float32) * np.linspace(3, 1, 96, dtype=np.float32)
+    long, short = PcaInt8.fit(vectors, 64), PcaInt8.fit(vectors, 32)
+    np.testing.assert_array_equal(long.encode(vectors)[:, :32], short.encode(vectors))
