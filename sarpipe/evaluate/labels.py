@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from sarpipe.errors import UsageError
 
 _HINT = "Give a CSV or Parquet file with a column 'id' and a column for each label, or a folder of such files"
 
+LABELS = "labels.parquet"
+"""What `together` gives, as a file beside the figures."""
 _OF_CLASSES = ("cls", "classification")
 
 
@@ -46,6 +49,17 @@ def label_files(path: Path) -> list[Path]:
     if path.suffix not in (".csv", ".parquet"):
         raise UsageError(f"{path} is neither .csv nor .parquet", _HINT)
     return [path]
+
+
+def together(labels: Sequence[Labels], ids: Sequence[str]) -> pd.DataFrame:
+    """All labels of these places: ``id``, and every label, named with its file where two files have one of its name."""
+    names = Counter(str(name) for one in labels for name in one.table.columns.drop("id"))
+    columns = {
+        f"{one.name}: {name}" if names[str(name)] > 1 else str(name): one.table.set_index("id")[name].reindex(list(ids))
+        for one in labels
+        for name in one.table.columns.drop("id")
+    }
+    return pd.DataFrame(columns, index=list(ids)).rename_axis("id").reset_index()
 
 
 def labels_digest(path: Path) -> Mapping[str, str]:

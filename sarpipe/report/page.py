@@ -36,6 +36,7 @@ class Report:
         monitors: Column ``epoch`` and one numeric column a monitor, or None.
         places: The N embedded places, at least one.
         vectors: Their embeddings ``float32 [N, D]``, finite, in the order of ``places.ids``.
+        labels: Column ``id`` and a column a label: numbers, or classes as text; None where none were given.
         compression: Numbers by name, or groups of them: bytes a place, ratios of bytes, ratios of values.
         quarantine: Columns ``id`` (None or empty for a whole store), ``store``, ``reason``; may be empty.
         provenance: JSON-able: settings, versions, digests.
@@ -48,6 +49,7 @@ class Report:
     monitors: pd.DataFrame | None
     places: CubeSet
     vectors: NDArray[np.float32]
+    labels: pd.DataFrame | None
     compression: Mapping[str, Any]
     quarantine: pd.DataFrame
     provenance: Mapping[str, Any]
@@ -63,13 +65,13 @@ def render(report: Report) -> str:
     sections = join(
         [
             claims_section(report.figures),
-            explorer_section(report.places, report.vectors),
+            explorer_section(report.places, report.vectors, report.labels),
             quality_section(report.figures),
             labels_section(report.figures),
             protocol_section(report.figures),
             robustness_section(report.figures.get("robustness")),
             training_section(report.losses, report.monitors),
-            projection_section(report.places, report.vectors),
+            projection_section(report.places, report.vectors, report.labels),
             quicklook_section(report.places, report.vectors),
             rate_quality_section(report.figures, report.compression),
             compression_section(report.compression),

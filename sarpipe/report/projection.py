@@ -26,8 +26,8 @@ UNKNOWN = "not known"
 """The class of a place of which it is not known."""
 
 
-def projection_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
-    """Two views of the same projection: by class or latitude, and by mean VV."""
+def projection_section(places: CubeSet, vectors: NDArray[np.float32], labels: pd.DataFrame | None = None) -> Html:
+    """Two views of the same projection: by class (`class_of`) or latitude, and by mean VV."""
     heading = "Projection of the embeddings"
     if len(vectors) < _FEWEST:
         words = f"A projection needs at least {_FEWEST} places; there are {len(vectors)}."
@@ -35,7 +35,7 @@ def projection_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
     points, shares = principal_components(vectors, 2)
     if not shares.any():
         return section("projection", heading, paragraph(text("All embeddings are equal: there is nothing to project.")))
-    kinds = dominant_class(places)
+    kinds = class_of(places, labels)
     views = [
         _class_view(points, shares, kinds)
         if kinds is not None
@@ -101,6 +101,16 @@ def dominant_class(places: CubeSet) -> pd.Series | None:
     return pd.Series([names[code] if code >= 0 else UNKNOWN for code in found])
 
 
+def class_of(places: CubeSet, labels: pd.DataFrame | None) -> pd.Series | None:
+    """The class of each place: of the first column of classes among the labels, else `dominant_class`."""
+    if labels is not None:
+        given = labels.set_index("id").select_dtypes(exclude="number").reindex(list(places.ids))
+        for name in given:
+            if given[name].notna().any():
+                return given[name].fillna(UNKNOWN).astype(str).reset_index(drop=True)
+    return dominant_class(places)
+
+
 def class_counts(classes: pd.Series) -> pd.Series:
     """Places of each class, the largest class first; the order in which classes get their colours and markers."""
     return classes.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
@@ -146,7 +156,7 @@ def _class_view(points: NDArray[np.float64], shares: NDArray[np.float64], classe
         handle.set_sizes([30])  # type: ignore[union-attr]
     for label in legend.get_texts():
         label.set_parse_math(False)
-    said = f"The {len(points):,} embeddings by their dominant land-cover class, with the number of places of each."
+    said = f"The {len(points):,} embeddings by their class, with the number of places of each."
     return captioned(inline_svg(figure, "classes", said), text(said))
 
 

@@ -86,7 +86,8 @@ def make_evaluation(
     embeddings: Artefact,
     on_measure: Callable[[str], None] | None = None,
 ) -> EvaluationReceipt:
-    """Measure: ``figures.json``, as `sarpipe.evaluate.evaluate` gives it.
+    """Measure: ``figures.json``, as `sarpipe.evaluate.evaluate` gives it; and ``labels.parquet``, the labels of the
+    places, where labels were given.
 
     Raises:
         DamagedError: The model does not make these embeddings of these cubes, so the figures would not be theirs.
@@ -109,7 +110,7 @@ def _evaluate(
     on_measure: Callable[[str], None] | None,
 ) -> None:
     from sarpipe.evaluate import evaluate
-    from sarpipe.evaluate.labels import read_labels
+    from sarpipe.evaluate.labels import LABELS, read_labels, together
     from sarpipe.evaluate.perturbation import perturbations
     from sarpipe.evaluate.score import SEEDS
     from sarpipe.model.extract import embed
@@ -126,12 +127,15 @@ def _evaluate(
     ]
     encode = partial(embed, trained, device=settings.device, batch_size=_BATCH)
     _check_shipped(embeddings, places, encode)
+    labels = [] if settings.labels is None else read_labels(settings.labels)
+    if labels:
+        together(labels, places.ids).to_parquet(folder / LABELS, index=False)
     figures = evaluate(
         places,
         encode,
         untrained[0],
         more_random=untrained[1:],
-        labels=[] if settings.labels is None else read_labels(settings.labels),
+        labels=labels,
         disturb=perturbations(),
         seed=SEED,
         device=settings.device,

@@ -18,6 +18,7 @@ CODE = (
     "channels.py",
     "cubes.py",
     "evaluate/classes.py",
+    "evaluate/labels.py",
     "report",
     "search",
     "embeddings",
@@ -68,6 +69,7 @@ def _write(
 ) -> None:
     from sarpipe.embeddings.compression import compression
     from sarpipe.embeddings.geoparquet import read_geoparquet
+    from sarpipe.evaluate.labels import LABELS
     from sarpipe.report.loss_curve import loss_png
     from sarpipe.report.page import Report, render
     from sarpipe.report.quicklook import chosen_places, quicklook_png
@@ -95,6 +97,7 @@ def _write(
             monitors=pd.read_parquet(model.path("monitors.parquet")),
             places=places,
             vectors=vectors,
+            labels=pd.read_parquet(evaluation.path(LABELS)) if LABELS in evaluation.files else None,
             compression=compression(
                 source_bytes(cube_set), counts["places_in"], float(places.index["dates"].map(len).mean())
             ),

@@ -11,7 +11,7 @@ from sarpipe.channels import PLACE_SIZE
 from sarpipe.errors import UsageError
 from sarpipe.evaluate.blocks import blocks
 from sarpipe.evaluate.label_probe import balanced_accuracy, macro_f1, probe_labels
-from sarpipe.evaluate.labels import Labels, labels_digest, read_labels
+from sarpipe.evaluate.labels import Labels, labels_digest, read_labels, together
 from sarpipe.ssl4eo.store import read_store
 
 
@@ -36,6 +36,16 @@ def test_numbers_in_a_file_that_says_so_are_classes(tmp_path: Path) -> None:
     classes, numbers = read_labels(tmp_path)
     assert classes.table["label"].tolist() == ["1", "2"]
     assert numbers.table["label"].tolist() == [1.0, 2.0]
+
+
+def test_labels_of_several_files_stand_together_by_place() -> None:
+    one = Labels("one.csv", pd.DataFrame({"id": ["b", "a"], "x": [2.0, 1.0], "y": ["n", "m"]}))
+    two = Labels("two.csv", pd.DataFrame({"id": ["a", "gone"], "x": [5.0, 6.0]}))
+    found = together([one, two], ["a", "c", "b"])
+    assert list(found.columns) == ["id", "one.csv: x", "y", "two.csv: x"]
+    assert list(found["id"]) == ["a", "c", "b"]
+    np.testing.assert_array_equal(found["one.csv: x"], [1, np.nan, 2])
+    np.testing.assert_array_equal(found["two.csv: x"], [5, np.nan, np.nan])
 
 
 def test_the_digest_knows_the_content(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def make_report(
             monitors=pd.DataFrame({"epoch": [0, 1, 2], "rankme": [10.0, np.nan, 30.0]}),
             places=make_places(count, truth=truth),
             vectors=np.random.default_rng(0).normal(size=(count, 64)).astype(np.float32),
+            labels=None,
             compression={"bytes_a_place": {"raw_float16_cube": 1115136, "embedding": 4096}, "ratio": 272.25},
             quarantine=pd.DataFrame({"id": ["0000099"], "store": ["store_000002"], "reason": ["only 31% hold data"]}),
             provenance={"settings": {"looks": 4.4}, "digests": {"cubes": "a" * 64}},

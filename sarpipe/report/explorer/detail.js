@@ -12,7 +12,7 @@ function drawDetail() {
 
 function facts(i) {
   const about = element("dl", { class: "facts" });
-  const truth = element("dl", { class: "facts truth", "aria-label": "Truth" });
+  const truth = element("dl", { class: "facts truth", "aria-label": "Labels and truth" });
   const fact = (list, name, words) => list.append(
     element("div", {}, element("dt", {}, name), element("dd", {}, words)));
   if (!state.shown[i]) fact(about, "filter", "left out, shown all the same");
@@ -25,7 +25,7 @@ function facts(i) {
     fact(about, "flags", named.length ? named.join(", ") : "none");
   }
   for (const value of values) fact(value.truth ? truth : about, value.name.replaceAll("_", " "), amount(value.of[i]));
-  return truth.childElementCount ? [about, element("p", { class: "note over" }, "Truth"), truth] : [about];
+  return truth.childElementCount ? [about, element("p", { class: "note over" }, "Labels and truth"), truth] : [about];
 }
 
 // Never 100 % of a place that lacks a pixel.

@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES
@@ -32,12 +33,13 @@ _RAMP = (0.12, 0.9)
 _RAMP_STEPS = 32
 
 
-def explorer_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
+def explorer_section(places: CubeSet, vectors: NDArray[np.float32], labels: pd.DataFrame | None = None) -> Html:
     """Map, projection, filters and detail of the places; nothing is seen of them in a browser without scripts.
 
     Args:
         places: At least one.
         vectors: Their embeddings ``[N, D]``, finite.
+        labels: As of `sarpipe.report.page.Report`.
     """
     total = len(places.ids)
     if total > MAX_PLACES:
@@ -45,7 +47,7 @@ def explorer_section(places: CubeSet, vectors: NDArray[np.float32]) -> Html:
         places, vectors = _only(places, rows), vectors[rows]
     scales = scales_of(places)
     pictures = sprites(places, scales, PICTURE_CHARACTERS)
-    table = place_table(places, vectors)
+    table = place_table(places, vectors, labels)
     table |= {
         "total": total,
         "pictured": list(pictures),

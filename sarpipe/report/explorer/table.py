@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sarpipe.channels import N_DATES
 from sarpipe.cubes import CubeSet
 from sarpipe.report.explorer.nearest import nearest
-from sarpipe.report.projection import class_counts, dominant_class, mean_vv, principal_components
+from sarpipe.report.projection import class_counts, class_of, mean_vv, principal_components
 from sarpipe.sphere import distances_km
 
 NEIGHBOURS = 6
@@ -32,7 +32,7 @@ def packed(values: NDArray[Any], kind: str) -> Packed:
     return {"type": kind, "base64": base64.b64encode(values.astype(_TYPES[kind]).tobytes()).decode("ascii")}
 
 
-def place_table(places: CubeSet, vectors: NDArray[np.float32]) -> dict[str, Any]:
+def place_table(places: CubeSet, vectors: NDArray[np.float32], labels: pd.DataFrame | None = None) -> dict[str, Any]:
     """What the page holds of each place, JSON-able.
 
     Columns are flat typed arrays. Those of dates have four entries a place, of which ``dates`` says how many are
@@ -41,12 +41,13 @@ def place_table(places: CubeSet, vectors: NDArray[np.float32]) -> dict[str, Any]
     Args:
         places: N of them, at least one.
         vectors: Their embeddings ``[N, D]``, finite.
+        labels: As of `sarpipe.report.page.Report`.
     """
     index = places.index
     points, shares = principal_components(vectors, 2)
     latitude, longitude = (index[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
     rows, similarity = nearest(vectors, NEIGHBOURS)
-    classes = dominant_class(places)
+    classes = class_of(places, labels)
     table: dict[str, Any] = {
         "ids": list(places.ids),
         "latitude": packed(latitude, "float32"),
@@ -60,7 +61,7 @@ def place_table(places: CubeSet, vectors: NDArray[np.float32]) -> dict[str, Any]
         "class": None
         if classes is None
         else _coded(classes.tolist(), [str(name) for name in class_counts(classes).index]),
-        "values": _values(places),
+        "values": _values(places, labels),
         "neighbours": {
             "count": rows.shape[1],
             "rows": packed(rows, "uint32" if len(rows) > 65535 else "uint16"),
@@ -119,12 +120,14 @@ def _flags(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
     return {"names": [name.replace("_", " ") for name in names], "bits": packed(np.array(bits), "uint16")}
 
 
-def _values(places: CubeSet) -> list[dict[str, Any]]:
-    """Numbers to colour by: mean VV, and the first numeric columns of the truth."""
+def _values(places: CubeSet, labels: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Numbers to colour by: mean VV, and the first numeric columns of the labels and of the truth."""
     values = [{"name": "mean VV (dB)", "truth": False, **packed(mean_vv(places), "float32")}]
-    if places.truth is not None:
-        truth = places.truth.set_index("id").select_dtypes("number").reindex(list(places.ids)).iloc[:, :_MAX_TRUTH]
-        values += [
-            {"name": str(name), "truth": True, **packed(truth[name].to_numpy(np.float64), "float32")} for name in truth
-        ]
+    for table in (labels, places.truth):
+        if table is not None:
+            numbers = table.set_index("id").select_dtypes("number").reindex(list(places.ids)).iloc[:, :_MAX_TRUTH]
+            values += [
+                {"name": str(name), "truth": True, **packed(numbers[name].to_numpy(np.float64), "float32")}
+                for name in numbers
+            ]
     return values

@@ -57,3 +57,14 @@ def test_what_is_not_known_of_all_places_is_absent(make_places: Callable[..., Cu
     assert "orbits" not in table
     assert [value["name"] for value in table["values"]] == ["mean VV (dB)"]
     assert table["neighbours"]["count"] == 1
+
+
+def test_own_labels_colour_and_class_the_places(make_places: Callable[..., CubeSet]) -> None:
+    places = make_places(4, truth=False)
+    ids = list(places.ids)
+    labels = pd.DataFrame({"id": ids[::-1], "crop": ["rye", None, "oat", "rye"], "yield": [4.0, 3.0, np.nan, 1.0]})
+    table = place_table(places, np.eye(4, 8, dtype=np.float32), labels)
+    names, codes = table["class"]["names"], unpack(table["class"]["codes"])
+    assert [names[code] for code in codes] == ["rye", "oat", "not known", "rye"]
+    by_name = {value["name"]: unpack(value) for value in table["values"]}
+    np.testing.assert_array_equal(by_name["yield"], np.float32([1, np.nan, 3, 4]))
