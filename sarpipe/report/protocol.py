@@ -145,7 +145,7 @@ def _label_table(name: str, column: Mapping[str, Any]) -> Html:
         )
         for method in names
     ]
-    head = ["method", *(one for measure in measures for one in (measure, "embedding − it", f"{measure}, random split"))]
+    head = ["method", *(one for measure in measures for one in (measure, "embedding − it", "random split"))]
     return table(f"{what}. Below each value its 95 % interval.{notes}", head, rows)
 
 
