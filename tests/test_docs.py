@@ -1,3 +1,4 @@
+import argparse
 import re
 import shlex
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from sarpipe.flows.cli import _SEARCHES, _STAGES, _joined, _parser
+from sarpipe.flows.cli import _joined, _parser
 from sarpipe.preprocess.recipe import SarRecipe
 from sarpipe.ssl.view_settings import ViewSettings
 from sarpipe.train.settings import TrainSettings
@@ -14,11 +15,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def commands() -> list[str]:
-    text = (ROOT / "README.md").read_text()
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL))
-    shown = [line.split("#")[0].strip() for line in blocks.splitlines() if line.startswith("sarpipe ")]
-    examples = [*_SEARCHES, *(example for _, _, examples in _STAGES.values() for example in examples)]
-    return shown + [example.split("|")[0] for example in examples]
+    texts = [(ROOT / "README.md").read_text(), *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", "\n".join(texts), flags=re.DOTALL))
+    helps = "\n".join(command.epilog or "" for command in _commands())
+    lines = (line.split("#")[0].split("   (")[0].strip() for line in f"{blocks}\n{helps}".splitlines())
+    return sorted({line.split("|")[0].strip() for line in lines if line.startswith("sarpipe ")})
+
+
+def _commands() -> list[argparse.ArgumentParser]:
+    (choices,) = (action.choices for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return list(choices.values())
+
+
+def test_every_command_shows_examples() -> None:
+    for command in _commands():
+        assert f"examples:\n  {command.prog}" in (command.epilog or ""), command.prog
 
 
 @pytest.mark.parametrize("command", commands())
