@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from sarpipe.evaluate.estimate import Estimate
 from sarpipe.evaluate.neighbours import folds
@@ -68,6 +69,12 @@ def predict_fold(
     return predicted
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries of this process that have threads: to look for them takes as long as a small fold."""
+    return ThreadpoolController()
+
+
 def _read_fold(
     vectors: NDArray[np.floating],
     others: Sequence[NDArray[np.floating]],
@@ -77,7 +84,7 @@ def _read_fold(
     seed: tuple[int, ...],
 ) -> list[NDArray[np.float64]]:
     # Matrices are small: more threads would wait for each other longer than they compute.
-    with threadpool_limits(1 if len(vectors) < _SMALL else None, user_api="blas"):
+    with _libraries().limit(limits=1 if len(vectors) < _SMALL else None, user_api="blas"):
         penalty = _penalties(vectors[~test], targets[~test], groups[~test], seed)
         path = _ridge(vectors[~test], targets[~test], np.concatenate([other[test] for other in others]))
     chosen: NDArray[np.float64] = np.take_along_axis(path, penalty[None, None, :], axis=0)[0]
