@@ -112,10 +112,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Terminated:
         return _failed(options, "terminated", _KEPT, 143)
     except Exception as error:
+        if _is_out_of_memory(error):
+            return _failed(options, f"memory does not suffice ({' '.join(str(error).split())[:200]})", _LESS, 1)
         # Not foreseen, so a defect: who reports it needs to see where.
         traceback.print_exc()
         return _failed(options, f"{type(error).__name__}: {error}", "This is a defect of sarpipe: please report it", 1)
     return code
+
+
+_LESS = "Free some, or --set memory_gb=1 (cubes are then read batch by batch); what was finished is kept"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory of this process or of a GPU has run out, in whatever words: torch is not imported for it."""
+    of_torch = isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "allocate memory")
+    )
+    return isinstance(error, MemoryError) or of_torch
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -16,12 +16,14 @@ from threading import Condition, Event
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
 from distributed.client import ClosedClientError
+from distributed.system import MEMORY_LIMIT
 
 from sarpipe.errors import ClusterError, UsageError
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 _WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1)
 """A unit has one core: more workers, not more threads, use the others."""
@@ -34,6 +36,9 @@ _LOOK_SECONDS = 2.0
 _NO_WORKER_SECONDS = 60.0
 """A cluster without any worker is given so long: an adaptive one starts them when there is work."""
 
+_DEATHS = 2
+"""So many own workers may die under a call, and as many when it is tried again alone: more would only take longer."""
+
 _session: ContextVar[_Session] = ContextVar("sarpipe_dask_session")
 
 
@@ -41,7 +46,8 @@ _session: ContextVar[_Session] = ContextVar("sarpipe_dask_session")
 def dask_session(units: int, *, workers: int | None = None, address: str | None = None) -> Iterator[Client]:
     """Workers for the time of a ``with`` block: own processes on this machine, or those of a running scheduler.
 
-    Own workers have one thread each and listen on the loopback alone; they end with the block.
+    Own workers have one thread each, an equal share of the memory, and listen on the loopback alone; they end with the
+    block. One that needs more than its share is ended and replaced.
 
     Args:
         units: How many are to be made: there are never more own workers than that.
@@ -54,12 +60,19 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
     if address is None:
+        count = min(workers or _available_cores(), units)
         with (
             _own_environment(),
-            dask.config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}),
+            dask.config.set(
+                {
+                    "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+                    "distributed.scheduler.allowed-failures": _DEATHS - 1,
+                }
+            ),
             LocalCluster(
-                n_workers=min(workers or _available_cores(), units),
+                n_workers=count,
                 threads_per_worker=1,
+                memory_limit=MEMORY_LIMIT // count,
                 host="127.0.0.1",
                 # The scheduler has an HTTP server in any case: on the loopback, on a port that is free.
                 dashboard_address="127.0.0.1:0",
@@ -90,8 +103,8 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
 
     At a time there are with Dask at most as many calls as the workers have threads, and one more a worker that is
     ready when another ends; the others wait here. Workers that join or leave are counted within seconds. A worker that
-    dies has its call done by another; a call that kills several workers is an exception here
-    (``distributed.KilledWorker``).
+    dies has its call done by another. A call under which several workers have died, or memory has not sufficed, is tried
+    once more when no other is under way: it may have been the other's fault. What it dies of then is its own.
 
     Args:
         function: Importable on the workers; so are its arguments and its result, which should be small.
@@ -101,15 +114,19 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
 
     Raises:
         TimeoutError: It took longer.
+        distributed.KilledWorker: The workers that it was given died of it.
+        MemoryError: A worker's memory does not suffice.
         ClusterError: The scheduler or all workers are gone.
         LookupError: There is no session.
     """
     session = _session.get()
-    with session.slot():
-        future = session.submit(function, *arguments)
-        session.wait(future, timeout)
-        result: T = session.result(future)
-    return result
+    try:
+        with session.slot():
+            return session.call(function, *arguments, timeout=timeout)
+    except (KilledWorker, MemoryError) as error:
+        log.info("%s, and is tried again alone: %s", function.__name__, error)
+    with session.slot(alone=True):
+        return session.call(function, *arguments, timeout=timeout)
 
 
 class _Session:
@@ -125,6 +142,7 @@ class _Session:
         self._where = where
         self._changed = Condition()
         self._busy = 0
+        self._alone = False
         self._capacity = 0
         self._looked = self._seen = float("-inf")
         self._ended = False
@@ -132,21 +150,30 @@ class _Session:
         self._seen = time.monotonic()
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Wait until one more call may be with Dask; the right to it."""
+    def slot(self, *, alone: bool = False) -> Iterator[None]:
+        """Wait until one more call may be with Dask; the right to it. ``alone``: when no other is, nor will be."""
         with self._changed:
-            while self._busy >= self._capacity:
+            while self._alone or self._busy >= (1 if alone else self._capacity):
                 self._check()
                 self._changed.wait(_LOOK_SECONDS)
                 self._look()
             self._check()
             self._busy += 1
+            self._alone = alone
         try:
             yield
         finally:
             with self._changed:
                 self._busy -= 1
+                self._alone = False
                 self._changed.notify_all()
+
+    def call(self, function: Callable[..., T], *arguments: Any, timeout: float) -> T:
+        """Hand a call to Dask and wait for its end, within a slot."""
+        future = self.submit(function, *arguments)
+        self.wait(future, timeout)
+        result: T = self.result(future)
+        return result
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[Any]:
         """Hand a call to Dask. All calls of a function are one group by the name of their keys: Dask's scheduler then

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from distributed import KilledWorker
 from prefect import Task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -17,8 +16,9 @@ from prefect.tasks import exponential_backoff
 from sarpipe.stages.step import Step
 from sarpipe.storage import inspect
 
-TRANSIENT = (OSError, TimeoutError, MemoryError, KilledWorker)
-"""What may go away by itself: the disk, the network, a worker that died. Bad data and wrong settings do not."""
+TRANSIENT = (OSError, TimeoutError, MemoryError)
+"""What may go away by itself: the disk, the network, memory. Bad data and wrong settings do not; a unit of which Dask
+workers died has had its second try (`sarpipe.cluster.compute`)."""
 
 
 def cache_key(context: TaskRunContext, parameters: Mapping[str, Any]) -> str | None:

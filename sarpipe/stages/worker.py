@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from distributed import KilledWorker
+
 from sarpipe.cluster import compute
 from sarpipe.errors import ClusterError, DamagedError, DataError
 from sarpipe.heap import keep_freed_memory
@@ -27,14 +29,23 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
     """Make the unit of one store on a worker of the session, and see that it has come out here.
 
     Raises:
-        DataError: The store cannot be used.
+        DataError: The store cannot be used, or the workers that make its unit die of it.
         ClusterError: The worker has another sarpipe or sees other files, or the cluster is gone.
         DamagedError: What is there is not what the worker has made.
         TimeoutError: It took longer than `TIMEOUT_SECONDS`.
     """
     if step.state == "refused":
         raise DataError(step.why)
-    receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
+    try:
+        receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
+    except KilledWorker as error:
+        raise DataError(
+            f"{2 * (error.allowed_failures + 1)} Dask workers died while they made the unit of {step.source}, the last "
+            f"{error.allowed_failures + 1} with nothing beside it: killed, crashed, or out of memory",
+            _MEMORY,
+        ) from error
+    except MemoryError as error:
+        raise DataError(f"a Dask worker's memory does not suffice for {step.source} ({error})", _MEMORY) from error
     try:
         # Output at a URL is fetched from there: the worker may be another machine, with a cache of its own.
         found = fetched(Path(receipt["folder"]), receipt["digest"])
@@ -64,6 +75,7 @@ def work(step: Step, settings: Settings) -> StoreReceipt:
     return receipt
 
 
+_MEMORY = "Run it again to try it again; --workers 1 gives its worker all of the memory"
 _PATHS = "Workers must see stores and output at the same paths as the process that uses them (a shared file system)"
 
 

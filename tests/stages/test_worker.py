@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sarpipe import cluster
 from sarpipe.cluster import dask_session
 from sarpipe.errors import ClusterError
 from sarpipe.settings import Settings, resolve
@@ -82,6 +83,102 @@ def test_the_unit_of_a_killed_worker_is_made_by_another(
     # What it had put in place but not yet told of was found whole by the other.
     assert sum(unit["computed"] for unit in made["units"]) >= STORES - 1
     assert units(tmp_path) == local
+
+
+DEADLY = """
+import multiprocessing, os, signal, sys, time
+from pathlib import Path
+
+def die(event, arguments):
+    # In a worker alone: who plans opens the stores too.
+    if event != "open" or not str(arguments[0]).endswith(".zarr.zip") or multiprocessing.parent_process() is None:
+        return
+    deadly = Path(os.environ["DEADLY"], Path(str(arguments[0])).name.removesuffix(".zarr.zip"))
+    how, _, times = deadly.read_text().partition(" ") if deadly.exists() else ("", "", "")
+    if not how:
+        return
+    if times:
+        deadly.write_text(f"{how} {int(times) - 1}" if times != "1" else "")
+    if how == "exit":
+        os._exit(7)
+    if how == "hunger":
+        eaten = []
+        while len(eaten) < 100:
+            eaten.append(b"x" * 2**25)
+            time.sleep(0.02)
+    if how == "memory":
+        raise MemoryError("Unable to allocate 7.00 GiB")
+    os.kill(os.getpid(), {"segfault": signal.SIGSEGV, "kill": signal.SIGKILL}[how])
+
+sys.addaudithook(die)
+"""
+"""Ends a worker that opens a store of which ``$DEADLY/NAME`` says how, and how many times."""
+
+
+@pytest.fixture
+def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Make own workers die of a store; what its unit is called."""
+    site, notes = tmp_path / "site", tmp_path / "deadly"
+    site.mkdir()
+    notes.mkdir()
+    (site / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("DEADLY", str(notes))
+
+    def make(number: str, how: str) -> str:
+        name = f"ssl4eos12_train_seasonal_data_{number}"
+        (notes / name).write_text(how)
+        return name
+
+    return make
+
+
+def without(name: str, made: dict[str, bytes]) -> dict[str, bytes]:
+    return {path: content for path, content in made.items() if not path.startswith(name)}
+
+
+@pytest.mark.timeout(180)
+def test_a_store_that_workers_die_of_is_refused_alone_and_one_that_they_died_of_once_is_made(
+    stores: Path, deadly: Callable[[str, str], str], local: dict[str, bytes], tmp_path: Path
+) -> None:
+    guilty = deadly("000003", "kill")
+    deadly("000001", "segfault 1")
+    deadly("000006", "exit 1")
+    settings = resolve(data=tmp_path / "data", workers=2)
+    made = straight.preprocess(settings, str(stores), quiet)
+    assert list(made["refused"]) == [guilty]
+    assert f"4 Dask workers died while they made the unit of {guilty}" in made["refused"][guilty]
+    assert "the last 2 with nothing beside it" in made["refused"][guilty]
+    assert "--workers 1" in made["refused"][guilty]
+    assert units(tmp_path / "data") == without(guilty, local)
+    assert made["cube_set"]["stores_refused"] == 1
+    # Killed by somebody else, and not by the store: the next run makes it, and nothing but it.
+    deadly("000003", "")
+    again = straight.preprocess(settings, str(stores), quiet)
+    assert [unit["name"] for unit in again["units"] if unit["computed"]] == [guilty]
+    assert not again["refused"]
+    assert units(tmp_path / "data") == local
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", ["exit", "segfault", "hunger", "memory"])
+def test_however_workers_die_of_it_a_store_is_refused_alone(
+    stores: Path,
+    deadly: Callable[[str, str], str],
+    local: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    # What Dask's nanny ends a worker for: 95 % of this for each of two.
+    monkeypatch.setattr(cluster, "MEMORY_LIMIT", 2 * 800_000_000)
+    guilty = deadly("000002", how)
+    made = straight.preprocess(resolve(data=tmp_path / "data", workers=2), str(stores), quiet)
+    assert list(made["refused"]) == [guilty]
+    said = "does not suffice" if how == "memory" else "killed, crashed, or out of memory"
+    assert said in made["refused"][guilty]
+    assert units(tmp_path / "data") == without(guilty, local)
 
 
 def test_a_killed_scheduler_is_said_at_once_and_a_rerun_completes(

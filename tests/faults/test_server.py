@@ -1,0 +1,255 @@
+"""Runs whose Prefect server fails: files decide what is done, and a rerun does the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sarpipe.simulate import simulate
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+STORES = 12
+
+
+class Server:
+    """A Prefect server of its own, on the loopback, as a person would start it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "prefect"
+        self._log = folder / "server.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/api"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=self.environment, start_new_session=True
+            )
+        deadline = time.monotonic() + 180
+        while not self._answers():
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.2)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+        if number == signal.SIGKILL:
+            self._process.wait()
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.send(signal.SIGKILL)
+
+    def ask(self, path: str, document: Any = None) -> Any:
+        request = urllib.request.Request(f"{self.url}/{path}", json.dumps(document or {}).encode(), method="POST")
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = Server(tmp_path_factory.mktemp("server"))
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    simulate(folder, stores=STORES, places=2, seed=5)
+    return folder
+
+
+def units(data: Path) -> dict[str, bytes]:
+    found = sorted(data.glob("cubes/sar-*/ssl4eos12*/*"))
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found}
+
+
+def made_at(data: Path) -> dict[str, int]:
+    """The finished units, with when they were."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in data.glob("cubes/sar-*/ssl4eos12*/manifest.json")}
+
+
+@pytest.fixture(scope="module")
+def expected(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    data = tmp_path_factory.mktemp("undisturbed")
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    command = [sys.executable, "-m", "sarpipe.flows.cli", "preprocess", stores, "--data", data]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    return units(data)
+
+
+def begun(server: Server, stores: Path, data: Path) -> subprocess.Popen[str]:
+    """A run through the server of which some units are finished and others not."""
+    command = [sys.executable, "-m", "sarpipe.flows.cli", "preprocess", str(stores), "--data", str(data), "--json"]
+    run = subprocess.Popen(
+        [*command, "--workers", "1"],
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while len(made_at(data)) < 2 and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return run
+
+
+def completes(server: Server, stores: Path, data: Path, expected: dict[str, bytes]) -> None:
+    """Run it again: what is finished stays as it is."""
+    before = made_at(data)
+    run = begun(server, stores, data)
+    out, said = run.communicate(timeout=600)
+    assert run.returncode == 0, said
+    assert json.loads(out)["units"]["computed"] == STORES - len(before)
+    assert before.items() <= made_at(data).items()
+    assert units(data) == expected
+
+
+def disturbed(run: subprocess.Popen[str], url: str) -> int:
+    """Wait for a run whose server was ill; what it ended with, said in a sentence."""
+    _, said = run.communicate(timeout=600)
+    print(f"exit code {run.returncode}: {said[-600:]}")
+    if run.returncode:
+        assert url in said
+        assert "defect" not in said
+        assert "Traceback" not in said
+    return run.returncode
+
+
+def test_a_server_that_is_killed_and_comes_back(
+    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    run = begun(server, stores, tmp_path)
+    assert run.poll() is None
+    server.send(signal.SIGKILL)
+    time.sleep(5)
+    server.start()
+    disturbed(run, server.url)
+    completes(server, stores, tmp_path, expected)
+
+
+def test_a_server_that_is_killed_and_stays_away(
+    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    run = begun(server, stores, tmp_path)
+    assert run.poll() is None
+    server.send(signal.SIGKILL)
+    try:
+        assert disturbed(run, server.url) != 0
+    finally:
+        server.start()
+    completes(server, stores, tmp_path, expected)
+
+
+def test_a_server_that_is_stopped_for_a_while(
+    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    run = begun(server, stores, tmp_path)
+    server.send(signal.SIGSTOP)
+    time.sleep(15)
+    server.send(signal.SIGCONT)
+    assert disturbed(run, server.url) == 0
+    assert units(tmp_path) == expected
+
+
+def test_a_database_that_is_locked_for_a_while(
+    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    run = begun(server, stores, tmp_path)
+    database = sqlite3.connect(server.home / "prefect.db", timeout=30, isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    time.sleep(5)
+    database.execute("ROLLBACK")
+    database.close()
+    assert disturbed(run, server.url) == 0
+    assert units(tmp_path) == expected
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "no JSON"])
+def test_what_prefect_remembers_may_be_damaged(
+    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path, harm: str
+) -> None:
+    completes(server, stores, tmp_path, expected)
+    records = [path for path in (server.home / "storage").rglob("*") if path.is_file()]
+    assert records
+    for record in records:
+        data = record.read_bytes()
+        record.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "no JSON": b"\x80\x04N."}[harm])
+    unit = next(tmp_path.glob("cubes/sar-*/ssl4eos12*_000003-*"))
+    (unit / "cubes.npy").write_bytes(b"")
+    before = made_at(tmp_path)
+    run = begun(server, stores, tmp_path)
+    out, said = run.communicate(timeout=600)
+    assert run.returncode == 0, said
+    assert json.loads(out)["units"]["computed"] == 1
+    del before[unit.name]
+    assert before.items() <= made_at(tmp_path).items()
+    assert units(tmp_path) == expected
+
+
+def test_a_run_whose_host_dies_does_not_stay_running(
+    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    automation = (root / "data" / "configs" / "crashed.yaml").read_text()
+    # Less patience than one who runs it every day has: a heartbeat comes each 30 s here.
+    (tmp_path / "crashed.yaml").write_text(automation.replace("within: 540", "within: 75"))
+    prefect = [sys.executable, "-m", "prefect", "automation", "create", "--from-file", str(tmp_path / "crashed.yaml")]
+    subprocess.run(prefect, check=True, env=server.environment, capture_output=True)
+    data = tmp_path / "data"
+    run = begun(server, stores, data)
+    # The first heartbeat comes with the start; without one there is nothing whose end could be missed.
+    time.sleep(3)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    assert states(server)[0] == "RUNNING"
+    completes(server, stores, data, expected)
+    deadline = time.monotonic() + 300
+    while "RUNNING" in states(server) and time.monotonic() < deadline:
+        time.sleep(2)
+    assert sorted(states(server)[:2]) == ["COMPLETED", "CRASHED"]
+
+
+def states(server: Server) -> list[str]:
+    """Of all flow runs, the newest first."""
+    found = server.ask("flow_runs/filter", {"sort": "START_TIME_DESC"})
+    return [run["state_type"] for run in found]
