@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,16 @@ def run_flow(stage: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any],
         The results by stage, and how to see the run in the Prefect UI.
 
     Raises:
-        SarpipeError: As the stages do. A wrong path is told before a server is started.
+        SarpipeError: As the stages do, or the server has gone away. A wrong path is told before a server is started.
     """
     if "source" in parameters:
         find_stores(parameters["source"])
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     _check_server()
-    state = _flow(stage)(**parameters, return_state=True)
-    result = state.result()
+    with _server_errors():
+        state = _flow(stage)(**parameters, return_state=True)
+        result = state.result()
     results = result if stage == "run" else {stage: result}
     return results, _seen_at(str(state.state_details.flow_run_id))
 
@@ -60,6 +62,21 @@ def _check_server() -> None:
             f"the Prefect server at {url} does not answer ({type(failure).__name__})",
             "Start it with 'prefect server start', or unset PREFECT_API_URL to do without",
         )
+
+
+@contextmanager
+def _server_errors() -> Iterator[None]:
+    """Say as a `SarpipeError` that the server has gone away. Prefect asks it again for about a minute a request."""
+    from httpx import TransportError
+    from prefect.settings import get_current_settings
+
+    try:
+        yield
+    except TransportError as error:
+        raise SarpipeError(
+            f"the Prefect server at {get_current_settings().api.url} has gone away ({type(error).__name__})",
+            "Start it with 'prefect server start' and run it again: what was finished is kept",
+        ) from error
 
 
 def _flow(stage: str) -> Any:

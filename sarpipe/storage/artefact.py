@@ -110,8 +110,10 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             yield temporary
             fsync_tree(temporary)
             _put_in_place(temporary, folder)
-        finally:
-            _remove(temporary)
+        except BaseException:
+            # A thread of the writer's libraries may still be writing there; what is left is swept by the next maker.
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def inspect(folder: Path) -> Artefact:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -77,6 +79,35 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, stands: bool, 
         commit(tmp_path / "unit", {}, write)
 
     assert below(tmp_path) == before
+    assert hidden(tmp_path) == []
+
+
+def test_an_interruption_stays_one_while_a_thread_of_the_writer_still_writes(tmp_path: Path) -> None:
+    going, over = threading.Event(), threading.Event()
+
+    def write_on(folder: Path) -> None:
+        # As the threads of zarr do: they make the folders that they miss.
+        for number in range(3000):
+            with contextlib.suppress(FileNotFoundError):
+                (folder / str(number % 7)).mkdir(parents=True, exist_ok=True)
+                (folder / str(number % 7) / str(number)).touch()
+            if number > 300:
+                going.set()
+            if over.is_set():
+                break
+
+    def write(folder: Path) -> None:
+        thread.start()
+        going.wait()
+        raise KeyboardInterrupt
+
+    thread = threading.Thread(target=write_on, args=(tmp_path / ".tmp-unit",))
+    with pytest.raises(KeyboardInterrupt):
+        commit(tmp_path / "unit", {}, write)
+    over.set()
+    thread.join()
+    made, _ = ensure(tmp_path / "unit", {}, write_two)
+    assert open_verified(made.folder) == made
     assert hidden(tmp_path) == []
 
 
