@@ -153,11 +153,22 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    before, hook = signal.signal(signal.SIGTERM, terminate), sys.unraisablehook
+
+    def again(swallowed: Any) -> None:
+        """Where Python runs what no exception leaves (a finaliser, a weak reference's callback), a signal is lost."""
+        number = {_Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(swallowed.exc_type)
+        if number is None:
+            hook(swallowed)
+        else:
+            threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = again
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
 
 
 class _Parser(argparse.ArgumentParser):

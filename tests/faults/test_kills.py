@@ -232,7 +232,9 @@ def killed_often(
         kept += run.kept
         whole += 1
         shutil.rmtree(run.data)
-    print(f"{survived} kills survived in {whole} data folders, {kept} times an artefact looked at after one, lost: 0")
+        print(
+            f"{survived} kills survived in {whole} data folders, {kept} times an artefact looked at after one, lost: 0"
+        )
 
 
 @pytest.mark.timeout(300)
@@ -243,7 +245,7 @@ def test_commands_that_are_killed_at_any_time_end_as_undisturbed_ones(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("commands", "kills"), [(SHORT, 40), (WHOLE, 20)])
+@pytest.mark.parametrize(("commands", "kills"), [(SHORT, 50), (WHOLE, 10)])
 def test_commands_that_are_killed_often(
     commands: tuple[str, ...], kills: int, loaded: ForkServerContext, stores: Path, tmp_path: Path, undisturbed: Any
 ) -> None:

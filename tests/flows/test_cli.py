@@ -186,6 +186,38 @@ def test_a_prefect_server_that_does_not_answer_is_named(small_stores: Path, tmp_
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_in_a_finaliser_is_not_lost(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def simulate_long(*_: Any, **__: Any) -> list[Path]:
+        Finalised()
+        time.sleep(60)
+        return []
+
+    monkeypatch.setattr("sarpipe.simulate.simulate", simulate_long)
+    found, _, said = run("simulate", tmp_path)
+    assert found == code
+    assert "run it again to go on" in said
+
+
+def test_memory_that_does_not_suffice_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_stores: Path, scheduler: str
+) -> None:
+    assert run("preprocess", small_stores, "--data", tmp_path, "--dask", scheduler)[0] == 0
+    # More than any machine has.
+    monkeypatch.setattr("sarpipe.stages.straight.make_model", lambda *_: bytearray(1 << 62))
+    code, _, said = run("train", "--data", tmp_path)
+    assert code == 1
+    assert "memory does not suffice" in said
+    assert "memory_gb" in said
+    assert "Traceback" not in said
+
+
 def test_a_training_that_is_stopped_says_how_to_go_on_and_does(
     run: Run, small_stores: Path, tmp_path: Path, scheduler: str
 ) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 
 import pandas as pd
@@ -153,3 +154,57 @@ def test_a_handler_that_lets_the_program_go_on_gets_a_saved_run_and_an_error(toy
         signal.signal(signal.SIGTERM, before)
     assert calls == [signal.SIGTERM]
     assert train(toy_places(13), SETTINGS, tmp_path, device="cpu").facts["resumed_from_step"] == 3
+
+
+@pytest.fixture
+def at_operation():
+    """Raise SIGTERM at these operations on files below a folder."""
+    watched = {"below": "", "count": 0, "at": ()}
+
+    def watch(event, arguments):
+        if (
+            watched["below"]
+            and event in ("open", "os.mkdir", "os.rename")
+            and str(arguments[0]).startswith(watched["below"])
+        ):
+            watched["count"] += 1
+            if watched["count"] in watched["at"]:
+                signal.raise_signal(signal.SIGTERM)
+
+    def arm(folder, *operations):
+        watched.update(below=str(folder), count=0, at=operations)
+        return watched
+
+    # A hook stays for the life of the process: at the end it has nothing to watch.
+    sys.addaudithook(watch)
+    yield arm
+    watched["below"] = ""
+
+
+def test_a_signal_in_the_midst_of_a_save_changes_no_bit_and_a_second_one_ends_it_at_once(
+    toy_places, tmp_path, at_operation, caplog
+):
+    class Ended(Exception):
+        pass
+
+    def end(number, frame):
+        raise Ended
+
+    places = toy_places(13)
+    whole = train(places, SETTINGS, tmp_path / "whole", device="cpu").encoder.state_dict()
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        for number, operations in enumerate([(47,), (44, 48)]):
+            folder = tmp_path / str(number)
+            at_operation(folder, *operations)
+            caplog.clear()
+            with pytest.raises(Ended):
+                train(places, SETTINGS, folder, device="cpu", checkpoint_seconds=0)
+            at_operation("")
+            # The first one lets the save come to its end; the second one does not.
+            assert ("it is saved" in caplog.text) is (len(operations) == 1)
+            again = train(places, SETTINGS, folder, device="cpu")
+            assert again.facts["resumed_from_step"] > 0
+            assert all(torch.equal(whole[name], tensor) for name, tensor in again.encoder.state_dict().items())
+    finally:
+        signal.signal(signal.SIGTERM, before)
