@@ -103,8 +103,8 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
 
     At a time there are with Dask at most as many calls as the workers have threads, and one more a worker that is
     ready when another ends; the others wait here. Workers that join or leave are counted within seconds. A worker that
-    dies has its call done by another. A call under which several workers have died, or memory has not sufficed, is tried
-    once more when no other is under way: it may have been the other's fault. What it dies of then is its own.
+    dies has its call done by another. A call under which several workers have died, or memory has not sufficed, is
+    tried once more when no other is under way: it may have been the other's fault. What it dies of then is its own.
 
     Args:
         function: Importable on the workers; so are its arguments and its result, which should be small.
