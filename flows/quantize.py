@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from sarpipe.channels import N_DATES
 from sarpipe.embeddings.compression import RAW_VALUES
 from sarpipe.errors import UsageError
 from sarpipe.flows.console import print_plan
@@ -15,7 +16,8 @@ from sarpipe.stages.quantize import dequantize, make_quantized, plan_quantize
 from sarpipe.stages.search import made_last
 from sarpipe.storage import address, is_url
 
-_RAW_BYTES = RAW_VALUES * 2
+_RAW_BYTES = RAW_VALUES * 2 / N_DATES
+"""Of a date of a place in float16."""
 
 
 def run_quantize(options: Namespace, settings: Settings) -> int:
@@ -29,7 +31,7 @@ def run_quantize(options: Namespace, settings: Settings) -> int:
         return 0
     receipt = make_quantized(step, embeddings)
     file = address(Path(receipt["folder"]) / receipt["file"])
-    ratio = _RAW_BYTES / receipt["bytes_a_place"]
+    ratio = _RAW_BYTES * receipt["dates_a_place"] / receipt["bytes_a_place"]
     print(
         f"{options.form} {'computed' if receipt['computed'] else 'reused'}: {receipt['places']:,} places of "
         f"{receipt['bytes_a_place']:,} bytes, and {receipt['overhead_bytes']:,} bytes once; {ratio:,.0f} times smaller "

@@ -21,7 +21,7 @@ from sarpipe.embeddings.table import Embeddings
 from sarpipe.errors import DataError
 
 VERSION = 1
-_FORM, _QUANTIZATION, _PROVENANCE = "sarpipe:form", "emb:quantization", "sarpipe"
+_FORM, _PROVENANCE = "sarpipe:form", "sarpipe"
 _SCALE = pa.field("scale", pa.float32(), nullable=False)
 _TYPES = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
 _HINT = "Give a file that 'sarpipe quantize' wrote"
@@ -32,8 +32,8 @@ def write_quantized(path: Path, embeddings: Embeddings, form: Form, provenance: 
 
     ``embedding`` is a fixed-size list of the form's numbers (halffloat, int8 or uint8); of ``int8`` the place's scale
     is a column, ``scale``. In the file's metadata, as JSON: ``sarpipe:form``, the form's name and what it has learnt
-    (arrays as base64 of little-endian numbers); ``emb:quantization``, the same in the words of the STAC embedding
-    extension; ``sarpipe``, the provenance. Same embeddings, form and provenance, same bytes.
+    (arrays as base64 of little-endian numbers); ``sarpipe``, the provenance. Same embeddings, form and
+    provenance, same bytes.
 
     Args:
         path: The file.
@@ -47,8 +47,9 @@ def write_quantized(path: Path, embeddings: Embeddings, form: Form, provenance: 
     columns = {"embedding": pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), numbers.shape[1])}
     if form.scaled:
         columns[_SCALE.name] = pa.array(np.ascontiguousarray(codes[:, width:]).view("<f4").ravel())
-    metadata = {_QUANTIZATION: to_json(form.quantization), _PROVENANCE: to_json(provenance)}
-    write_places(path, embeddings, columns, metadata, beside={_FORM: to_json(_describe(form))})
+    write_places(
+        path, embeddings, columns, {_PROVENANCE: to_json(provenance)}, beside={_FORM: to_json(_describe(form))}
+    )
 
 
 def is_quantized(path: Path) -> bool:

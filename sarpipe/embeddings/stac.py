@@ -66,7 +66,7 @@ def write_stac(folder: Path, embeddings: Embeddings, origin: Origin) -> None:
     """
     box = _box(footprints(embeddings.index))
     time = _time(embeddings)
-    collection = _collection(len(embeddings.ids), origin, _WORLD if box is None else list(box.bounds), time)
+    collection = _collection(len(embeddings.ids), origin, _WORLD if box is None else _bounds(box), time)
     if time is None:
         collection["assets"] = _ASSETS
     else:
@@ -109,7 +109,7 @@ def _collection(places: int, origin: Origin, bounds: list[float], time: tuple[st
 
 
 def _item(places: int, origin: Origin, box: shapely.Geometry | None, time: tuple[str, str]) -> dict[str, Any]:
-    where = {} if box is None else {"bbox": list(box.bounds)}
+    where = {} if box is None else {"bbox": _bounds(box)}
     collection = {"href": f"./{COLLECTION}", "type": "application/json"}
     return {
         "type": "Feature",
@@ -141,14 +141,31 @@ def _source(origin: Origin) -> dict[str, str]:
 
 
 def _box(places: NDArray[np.object_]) -> shapely.Geometry | None:
-    """The envelope of all known footprints: a polygon, or a point where that is all that is known."""
+    """The envelope of all known footprints: a polygon, or a point where that is all that is known. Where the shorter
+    way round leads across the antimeridian, two polygons that end there (RFC 7946, section 3.1.9).
+    """
     there = places[~shapely.is_missing(places)]
     if not len(there):
         return None
     west, south, east, north = shapely.total_bounds(there)
+    bounds = shapely.bounds(shapely.get_parts(there))
+    eastern = bounds[:, 0] >= 0
+    if east - west > 180 and (~eastern).any():
+        start, end = bounds[eastern, 0].min(), bounds[~eastern, 2].max()
+        if end + 360 - start < 180:
+            return shapely.MultiPolygon([shapely.box(start, south, 180, north), shapely.box(-180, south, end, north)])
     if west == east or south == north:
         return shapely.envelope(shapely.MultiPoint([(west, south), (east, north)]))
     return shapely.box(west, south, east, north)
+
+
+def _bounds(box: shapely.Geometry) -> list[float]:
+    """West, south, east, north; west > east across the antimeridian (RFC 7946, section 5.2)."""
+    west, south, east, north = box.bounds
+    if box.geom_type == "MultiPolygon":
+        eastern, western = box.geoms
+        west, east = eastern.bounds[0], western.bounds[2]
+    return [west, south, east, north]
 
 
 def _time(embeddings: Embeddings) -> tuple[str, str] | None:

@@ -219,7 +219,9 @@ def _random_split(scores: Scores, probed: int) -> dict[str, Any] | None:
 
 
 def _permuted(encoded: Encoded, targets: Targets | str, seed: int) -> dict[str, Any] | None:
-    """Mean R² of the embedding where each place has the truth of another: more than 0 would be a leak."""
+    """Mean R² of the embedding where each place has the truth of another: more than 0 would be a leak of the truth
+    into the probe. Of neighbours it says nothing: they are not alike any more.
+    """
     if isinstance(targets, str):
         return None
     found = []

@@ -96,6 +96,9 @@ def r_squared(
 ) -> list[Estimate]:
     """R² of each target, ``1 - squared error / squared deviation from the mean``; below 0 is worse than the mean.
 
+    The mean is that of all places, also on a resample: few blocks vary less about their own mean, by a share of one
+    over their number, and every R² would come out lower, of a worse method more so.
+
     The bootstrap resamples places with their predictions: the intervals hold the chance in the choice of test places,
     and not that of training the probe or the encoder. Resamples in which a target does not vary are left out for all.
 
@@ -108,7 +111,7 @@ def r_squared(
     weights = np.concatenate([np.ones((1, len(targets))), weights])
     centred = targets - targets.mean(axis=0)
     total = weights.sum(axis=1, keepdims=True)
-    variance = weights @ centred**2 / total - (weights @ centred / total) ** 2
+    variance = weights @ centred**2 / total
     error = weights @ (targets - predicted) ** 2 / total
     varies = (variance > 1e-9 * variance[0]).all(axis=1)
     scores = 1 - error[varies] / variance[varies]

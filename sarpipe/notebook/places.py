@@ -16,8 +16,16 @@ from sarpipe.errors import UsageError
 from sarpipe.notebook.labels import Labels
 from sarpipe.notebook.plot import Kind, Plot, draw
 from sarpipe.search import Index, Query, by_id, by_vector, find, nearest_to
-from sarpipe.search.found import Method
-from sarpipe.stages.search import Source, checked_cube, embed_cube, find_source, output_folder, read_table
+from sarpipe.search.found import EXACT_MOST, Method
+from sarpipe.stages.search import (
+    Source,
+    checked_cube,
+    embed_cube,
+    find_source,
+    open_index,
+    output_folder,
+    read_table,
+)
 
 _COLUMNS = ("rank", "id", "similarity", "distance_km", "latitude", "longitude", "dates")
 
@@ -140,7 +148,9 @@ class Places:
 
     @cached_property
     def _index(self) -> Index:
-        return Index.of_table(self.embeddings)
+        if len(self) <= EXACT_MOST:
+            return Index.of_table(self.embeddings)
+        return open_index(self.source, self.data, lambda _: None)
 
     def _query(
         self,

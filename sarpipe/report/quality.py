@@ -43,8 +43,9 @@ _MEASURES = {
 }
 """Name of each measure in the page, and where it stands among the figures of a method."""
 _MEANING = (
-    "R²: share of the variance of what is known of a place that a linear probe predicts on places it has not seen; "
-    "below 0 it is worse than the mean. recall@k: share of the places that are among the k nearest when they are "
+    "R²: share of the variance of what is known of a place (of simulated places their truth) that a linear probe "
+    "predicts on places which the probe has not seen; below 0 it is worse than the mean. "
+    "recall@k: share of the places that are among the k nearest when they are "
     "searched for by their other dates; MRR: mean of one over the rank; corner: of places searched for in opposite "
     "corners, which share 44 % of their ground, so that no pixel lies where its like lay. On one grid of pixels a "
     "picture finds itself: what PCA and mean pooling keep of it wins there, and says little of the place. RankMe: "
@@ -72,7 +73,11 @@ def headline(figures: Figures, places: Html, places_beside: Html) -> Html:
     of = Html(f"of {number(dimensions, 0)} dimensions; ") if is_measured(dimensions) else Html("")
     tiles = [
         ("Places embedded", places, places_beside),
-        ("Linear probe, mean R²", number(_value(figures, OWN, _MEAN_R2)), _beside(figures, _MEAN_R2, 2)),
+        (
+            "Linear probe of the simulated truth, mean R²",
+            number(_value(figures, OWN, _MEAN_R2)),
+            _beside(figures, _MEAN_R2, 2),
+        ),
         ("Retrieval in another corner, recall@1", number(_value(figures, OWN, _RECALL)), _beside(figures, _RECALL, 2)),
         ("RankMe", number(rank, 1), Html(of + _rank_untrained(figures))),
     ]
@@ -90,6 +95,7 @@ def quality_section(figures: Figures) -> Html:
     methods = figures.get("methods") or {}
     if not methods:
         return section("quality", "Quality beside baselines", paragraph(NOT_MEASURED))
+    figures = {**figures, "methods": {name: methods[name] for name in sorted(methods, key=lambda name: name != OWN)}}
     parts = [_measures_table(figures), paragraph(text(_MEANING), "note")]
     parts += _probe_table(figures)
     parts += _differences(figures.get("differences") or [])
@@ -146,7 +152,7 @@ def _measures_table(figures: Figures) -> Html:
     queries = _at(figures, OWN, ("retrieval",))
     count = f"{int(figures.get('n') or 0):,} places"
     probed = (figures.get("places") or {}).get("probed")
-    count += f", {probed:,} probed" if probed else ""
+    count += f", {probed:,} probed for their simulated truth" if probed else ""
     if isinstance(queries, Mapping) and is_measured(queries.get("n")):
         count += f", {int(queries['n']):,} retrieval queries"
     head = ["method", "dimensions", *_MEASURES, "RankMe"]
@@ -167,7 +173,13 @@ def _probe_table(figures: Figures) -> list[Html]:
     head = ["target", *(method_name(name) for name in methods)]
     probed = (figures.get("places") or {}).get("probed")
     count = f", {probed:,} places" if probed else ""
-    return [table(f"Linear probe: R² of each target{count}; below each value its 95 % interval", head, rows)]
+    return [
+        table(
+            f"Linear probe: R² of each target of the simulated truth{count}; below each value its 95 % interval",
+            head,
+            rows,
+        )
+    ]
 
 
 def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Html]:

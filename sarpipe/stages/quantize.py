@@ -25,6 +25,7 @@ class QuantizedReceipt(Receipt):
     file: str
     bytes_a_place: int
     overhead_bytes: int
+    dates_a_place: float
 
 
 def plan_quantize(settings: Settings, embeddings: Artefact, form: str, *, force: bool = False) -> Step:
@@ -46,18 +47,23 @@ def make_quantized(step: Step, embeddings: Artefact) -> QuantizedReceipt:
     Raises:
         DataError: There are too few places to learn the form from.
     """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
     from sarpipe.embeddings.quantized import read_form
 
     started = time.monotonic()
     name = f"embeddings.{step.name}.parquet"
     artefact, computed = make(step, lambda folder: _quantize(folder / name, step, embeddings))
     form, places = read_form(artefact.path(name))
+    dates = pq.read_table(artefact.path(name), columns=["dates"])["dates"]
     return {
         **receipt(step, artefact, computed=computed, seconds=time.monotonic() - started),
         "places": places,
         "file": name,
         "bytes_a_place": form.bytes_a_place,
         "overhead_bytes": form.overhead_bytes,
+        "dates_a_place": float(pc.mean(pc.list_value_length(dates)).as_py()),
     }
 
 

@@ -108,3 +108,15 @@ def test_without_any_date_the_files_are_the_collections(tmp_path: Path, undated:
     assert list(collection.get_items()) == []
     assert all(Path(str(asset.get_absolute_href())).exists() for asset in collection.assets.values())
     assert document(tmp_path / "collection.json")["extent"]["temporal"]["interval"] == [[None, None]]
+
+
+def test_extents_across_the_antimeridian_are_short(
+    tmp_path: Path, make_embeddings: Callable[..., Embeddings], origin: Origin
+) -> None:
+    fiji = [("west", 178.0, -17.0, 32760), ("on", 180.0, -17.0, 32760), ("east", -179.0, -16.0, 32701)]
+    write_stac(tmp_path, make_embeddings(fiji), origin)
+    item = document(tmp_path / "item.json")
+    assert item["bbox"] == pytest.approx([178, -17, -179, -16], abs=0.03)
+    assert item["geometry"]["type"] == "MultiPolygon"
+    assert document(tmp_path / "collection.json")["extent"]["spatial"]["bbox"] == [item["bbox"]]
+    assert validate_dict(pystac.Item.from_file(tmp_path / "item.json").to_dict(), extensions=[])

@@ -243,7 +243,9 @@ def test_an_encoder_that_gives_nonsense_is_named(make_cubes: MakeCubes, perfect:
         evaluate(make_cubes(6), lambda cubes: np.zeros((5, 12), np.float32), perfect)
 
 
-def test_six_real_places_are_measured(real_data: Path, perfect: Encode, blind: Encode) -> None:
+def test_six_pictures_of_a_real_place_are_measured_and_said_to_be_anecdotes(
+    real_data: Path, perfect: Encode, blind: Encode
+) -> None:
     store = read_store(next((real_data / "S1GRD").glob("*.zarr.zip")))
     made = [make_cube(place, SarRecipe()) for place in store.db]
     where = {"latitude": store.latitude, "longitude": store.longitude, "dates": list(store.dates)}
@@ -259,7 +261,6 @@ def test_six_real_places_are_measured(real_data: Path, perfect: Encode, blind: E
     found = evaluate(cubes, perfect, blind)
     json.dumps(found, allow_nan=False)
     assert found["n"] == 6
-    assert found["methods"]["band_statistics"]["retrieval"]["recall_at_1"]["value"] > 1 / 6
     assert "6 places: the figures are anecdotes" in found["notes"][0]
     assert all(one["interval"] is None for one in found["differences"])
     assert all("6 places are too few" in claim for claim in found["claims"])

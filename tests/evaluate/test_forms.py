@@ -99,7 +99,6 @@ class Memory(Form):
     known: np.ndarray
 
     element: ClassVar[np.dtype[Any]] = np.dtype("u1")
-    quantization: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def fit(cls, vectors: np.ndarray) -> "Memory":

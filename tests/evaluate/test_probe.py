@@ -62,13 +62,26 @@ def test_two_groups_are_enough() -> None:
     assert _r2(vectors, vectors[:, :1], np.repeat([0, 1], 20))[0] > 0.9
 
 
-def test_r2_of_a_resample_is_that_of_its_places_repeated() -> None:
+def test_r2_of_a_resample_is_that_of_its_places_repeated_beside_the_mean_of_all() -> None:
     rng = np.random.default_rng(0)
     targets = rng.normal(50, 3, (20, 2))
     predicted = targets + rng.standard_normal((20, 2))
     weights = resamples(np.arange(20), (0,))
     found = probe.r_squared(targets, predicted, weights)
     rows = np.repeat(np.arange(20), weights[17].astype(int))
-    expected = r2_score(targets[rows], predicted[rows], multioutput="raw_values")
+    error, deviation = targets - predicted, targets - targets.mean(axis=0)
+    expected = 1 - np.square(error[rows]).sum(axis=0) / np.square(deviation[rows]).sum(axis=0)
     assert [one.samples[17] for one in found] == pytest.approx(expected)
     assert [one.value for one in found] == pytest.approx(r2_score(targets, predicted, multioutput="raw_values"))
+
+
+def test_intervals_of_r2_lie_about_the_value_with_few_blocks() -> None:
+    # Targets that are alike within a block: a resample of five blocks varies a fifth less about its own mean.
+    rng = np.random.default_rng(0)
+    shift = []
+    for _ in range(60):
+        groups = np.repeat(np.arange(5), 8)
+        targets = rng.standard_normal((5, 1))[groups] + 0.1 * rng.standard_normal((40, 1))
+        (found,) = probe.r_squared(targets, np.zeros_like(targets), resamples(groups, (1,)))
+        shift.append(np.median(found.samples) - found.value)
+    assert abs(np.mean(shift)) < 0.02

@@ -58,10 +58,20 @@ def test_a_submission_that_keeps_the_rules_has_no_problems(tmp_path: Path) -> No
 def test_problems_of_a_submission_are_named(tmp_path: Path) -> None:
     (missing, width) = check(wide(tmp_path, ["a1"], columns=3), ["a1", "b2"])
     assert missing == "1 ids of the labels are missing: 'b2'"
-    assert width == "there are 3 dimensions, not 1024"
+    assert width == "there are 3 columns beside id, not 1024"
 
 
 def test_ids_that_the_benchmark_reads_as_numbers_are_a_problem(tmp_path: Path) -> None:
     assert check(wide(tmp_path, ["123", "456"]), []) == []
     (problem,) = check(wide(tmp_path, ["0123", "456"]), [])
     assert problem == "the benchmark reads 1 ids as other text: '0123'"
+
+
+def test_a_submission_is_checked_as_it_stands_there(tmp_path: Path) -> None:
+    wide = pd.DataFrame(np.zeros((1, 1024), np.float32), columns=[str(i) for i in range(1024)])
+    wide.insert(0, "id", "a.zarr.zip")
+    wide["note"] = "x"
+    wide.to_csv(tmp_path / "e.csv", index=False)
+    missing, columns = check(tmp_path / "e.csv", ["a"])
+    assert missing == "1 ids of the labels are missing: 'a'"
+    assert columns == "there are 1025 columns beside id, not 1024, and one is named 'note'"

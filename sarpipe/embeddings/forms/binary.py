@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -48,13 +47,6 @@ class Binary(Form):
     step: NDArray[np.float32]
 
     element: ClassVar[np.dtype[Any]] = np.dtype("u1")
-    quantization: ClassVar[Mapping[str, Any]] = {
-        "method": "binary",
-        "original_dtype": "float32",
-        "quantized_dtype": "uint8",
-        "scale": {"type": "array", "array_name": "step"},
-        "offset": {"type": "array", "array_name": "lowest"},
-    }
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Self:

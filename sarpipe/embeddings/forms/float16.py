@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -20,13 +19,6 @@ class Float16(Form):
     dimensions: int
 
     element: ClassVar[np.dtype[Any]] = np.dtype("<f2")
-    quantization: ClassVar[Mapping[str, Any]] = {
-        "method": "linear",
-        "original_dtype": "float32",
-        "quantized_dtype": "float16",
-        "scale": {"type": "scalar", "scale": 1.0, "offset": 0.0},
-        "offset": 0.0,
-    }
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Self:

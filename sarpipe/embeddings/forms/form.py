@@ -26,13 +26,10 @@ class Form(ABC):
     Attributes:
         element: Type of one number of the code as it stands in a file.
         scaled: Whether four bytes follow it, the scale of the place as float32.
-        quantization: How the STAC embedding extension and the Zarr convention ``geoemb`` name it: ``method``,
-            ``original_dtype``, ``quantized_dtype``, ``scale``, ``offset``.
     """
 
     element: ClassVar[np.dtype[Any]]
     scaled: ClassVar[bool] = False
-    quantization: ClassVar[Mapping[str, Any]]
 
     @classmethod
     @abstractmethod

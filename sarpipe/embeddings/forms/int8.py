@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -23,13 +22,6 @@ class Int8(Form):
 
     element: ClassVar[np.dtype[Any]] = np.dtype("i1")
     scaled: ClassVar[bool] = True
-    quantization: ClassVar[Mapping[str, Any]] = {
-        "method": "per_pixel_scale",
-        "original_dtype": "float32",
-        "quantized_dtype": "int8",
-        "scale": {"type": "array", "array_name": "scale"},
-        "offset": 0.0,
-    }
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -31,13 +30,6 @@ class PcaInt8(Form):
     scale: NDArray[np.float32]
 
     element: ClassVar[np.dtype[Any]] = np.dtype("i1")
-    quantization: ClassVar[Mapping[str, Any]] = {
-        "method": "pca_linear",
-        "original_dtype": "float32",
-        "quantized_dtype": "int8",
-        "scale": {"type": "array", "array_name": "scale"},
-        "offset": 0.0,
-    }
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], components: int = COMPONENTS) -> Self:

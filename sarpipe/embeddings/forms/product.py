@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -38,13 +37,6 @@ class Product(Form):
     codebooks: NDArray[np.float32]
 
     element: ClassVar[np.dtype[Any]] = np.dtype("u1")
-    quantization: ClassVar[Mapping[str, Any]] = {
-        "method": "product_quantization",
-        "original_dtype": "float32",
-        "quantized_dtype": "uint8",
-        "scale": {"type": "array", "array_name": "codebooks"},
-        "offset": 0.0,
-    }
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Self:

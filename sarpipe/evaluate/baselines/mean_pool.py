@@ -1,4 +1,4 @@
-"""The baseline of the Embed2Scale challenge: each channel as a small picture."""
+"""Each channel as a small picture, after the manner of the Embed2Scale challenge's baseline, which pools raw bands."""
 
 from __future__ import annotations
 

@@ -61,9 +61,6 @@ def test_it_is_geoparquet_with_codes_of_the_stated_bytes(
     assert column == TYPES[name]
     width = column.list_size * column.value_type.bit_width // 8 + (4 if "scale" in schema.names else 0)
     assert width == fitted[name].bytes_a_place
-    said = json.loads(schema.metadata[b"emb:quantization"])
-    assert said.keys() == {"method", "original_dtype", "quantized_dtype", "scale", "offset"}
-    assert (said["original_dtype"], said["quantized_dtype"]) == ("float32", np.dtype(fitted[name].element).name)
     # What is large stands in the file once.
     assert b"sarpipe:form" not in (schema.metadata or {})
 
