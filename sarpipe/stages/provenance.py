@@ -16,5 +16,6 @@ def made_with(cube_set: Artefact, model: Artefact) -> dict[str, Any]:
 
 
 def provenance(step: Step) -> dict[str, Any]:
-    """What a file says of itself: settings, digests of what went in, versions of what made it."""
-    return {**step.meta["settings"], "inputs": step.meta["inputs"], "versions": step.meta["versions"]}
+    """What a file says of itself: settings, digests of what went in, versions and code (its hash) of what made it."""
+    made = {name: step.meta[name] for name in ("inputs", "versions", "code")}
+    return {**step.meta["settings"], **made}
