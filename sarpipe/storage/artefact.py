@@ -263,11 +263,13 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     _remove(aside)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a maker that was killed left beside the folder. One at a time, as `commit`."""
+def sweep(folder: Path) -> bool:
+    """Remove what a killed maker left beside the folder; whether there was such. One at a time, as `commit`."""
+    left = [path for path in (_temporary(folder), _aside(folder)) if path.exists() or path.is_symlink()]
     with storage_errors(folder):
-        _remove(_temporary(folder))
-        _remove(_aside(folder))
+        for path in left:
+            _remove(path)
+    return bool(left)
 
 
 def _temporary(folder: Path) -> Path:

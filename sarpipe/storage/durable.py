@@ -75,20 +75,27 @@ def write_bytes(path: Path, data: bytes) -> None:
         make_folder(path.parent)
         for left in temporaries(path.parent, path.name):
             remove_abandoned(left)
-        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
-        try:
-            with temporary.open("xb") as file:
-                # Held while it is written, so that others see that its writer lives.
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if not os.fstat(file.fileno()).st_nlink:
-                    return write_bytes(path, data)  # another writer was here before the lock
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        while not _put(path, data):
+            pass
         fsync_path(path.parent)
+
+
+def _put(path: Path, data: bytes) -> bool:
+    """Write a temporary file and rename it; whether no other writer has taken it for abandoned before it was locked."""
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            # Held while it is written, so that others see that its writer lives.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                return False
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def temporaries(folder: Path, name: str | None = None) -> list[Path]:
