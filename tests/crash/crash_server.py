@@ -32,13 +32,14 @@ from sarpipe.download.dataset import LAYOUTS
 from sarpipe.download.hub import RemoteFile
 from sarpipe.download.record import write_record
 from sarpipe.settings import Settings, resolve
-from sarpipe.stages import straight
+from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, quantize, report, straight, train
 from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import make_parquet, publish_parquet
 from sarpipe.stages.gc import collect, find_garbage
 from sarpipe.stages.preprocess import make_store, plan_preprocess, unit_receipt
 from sarpipe.stages.quantize import make_quantized, plan_quantize
+from sarpipe.stages.step import made_here
 
 Made = dict[str, Any]
 
@@ -47,21 +48,21 @@ def quiet(*_: object) -> None:
     pass
 
 
-def unit(settings: Settings, stores: str) -> Made:
+def make_unit(settings: Settings, stores: str) -> Made:
     steps = plan_preprocess(settings, stores)
     todo = [step for step in steps if not step.done]
     made = [make_store(step, settings) for step in todo]
     return {"computed": any(one["computed"] for one in made)}
 
 
-def cube_set(settings: Settings, stores: str) -> Made:
+def make_the_set(settings: Settings, stores: str) -> Made:
     units = [unit_receipt(step) for step in plan_preprocess(settings, stores)]
     made = make_set(plan_set(settings, units, {}), units, {})
     publish_set(settings, made)
     return {"computed": made["computed"]}
 
 
-def parquet(settings: Settings, stores: str) -> Made:
+def make_one_parquet(settings: Settings, stores: str) -> Made:
     units = [unit_receipt(step) for step in plan_preprocess(settings, stores)]
     make_parquet(settings, units[0])
     publish_parquet(settings, units[:1])
@@ -76,35 +77,35 @@ def later(stage: str) -> Callable[[Settings, str], Made]:
     return make
 
 
-def quantize(settings: Settings, stores: str) -> Made:
+def make_form(settings: Settings, stores: str) -> Made:
     _, embeddings = find_earlier(settings, find_cubes(settings, None), "evaluate")
     return {"computed": make_quantized(plan_quantize(settings, embeddings, "int8"), embeddings)["computed"]}
 
 
-def ledger(settings: Settings, stores: str) -> Made:
+def see_unpacked(settings: Settings, stores: str) -> Made:
     plan_preprocess(settings, stores)
     return {}
 
 
-def record(settings: Settings, stores: str) -> Made:
+def note_download(settings: Settings, stores: str) -> Made:
     file = RemoteFile("train/S1GRD/one.zarr.zip", 3, "0" * 64)
     write_record(settings.data / "download", LAYOUTS["zarr"], "0" * 40, [file])
     return {}
 
 
-def garbage(settings: Settings, stores: str) -> Made:
+def remove_garbage(settings: Settings, stores: str) -> Made:
     return {"removed": len(list(collect(find_garbage(settings.data, quiet))))}
 
 
 SCENARIOS: dict[str, Callable[[Settings, str], Made]] = {
-    "unit": unit,
-    "set": cube_set,
-    "parquet": parquet,
+    "unit": make_unit,
+    "set": make_the_set,
+    "parquet": make_one_parquet,
     **{stage: later(stage) for stage in ("train", "embed", "evaluate", "report")},
-    "quantize": quantize,
-    "ledger": ledger,
-    "record": record,
-    "gc": garbage,
+    "quantize": make_form,
+    "ledger": see_unpacked,
+    "record": note_download,
+    "gc": remove_garbage,
 }
 
 
@@ -135,6 +136,9 @@ def answer(asked: dict[str, Any], preloaded: ctypes.CDLL) -> Made:
 def serve(address: str, finished: Path) -> None:
     torch.set_num_threads(1)
     take_from(finished)
+    # Known before the fork, as each of a thousand processes would parse all code anew.
+    for module in (preprocess, cubes_parquet, cube_set, train, embed, evaluate, report, quantize):
+        made_here(module.CODE)
     preloaded = ctypes.CDLL(os.environ.pop("LD_PRELOAD"))
     preloaded.crash_count.restype = ctypes.c_long
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

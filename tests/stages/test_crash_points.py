@@ -8,22 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from crash_disk import Operation
+from crash_disk import RENAME, SYNC, WRITE, Operation
 from crash_world import WITHOUT, Undisturbed, World, all_whole, hidden, tree
 
 from sarpipe.storage.artefact import MANIFEST
 
 
-def chosen(operations: list[Operation], most: int) -> list[int]:
-    """Points for a test that may not take long: of each kind of operation the first, the last, and some between."""
-    points: set[int] = set()
-    by_kind: dict[int, list[int]] = {}
-    for number, operation in enumerate(operations, 1):
-        by_kind.setdefault(operation.kind, []).append(number)
-    for numbers in by_kind.values():
-        share = max(2, most * len(numbers) // len(operations))
-        points |= {numbers[i * (len(numbers) - 1) // max(1, share - 1)] for i in range(min(share, len(numbers)))}
-    return sorted(points | {len(operations)})
+def chosen(operations: list[Operation]) -> list[int]:
+    """Points for a test that may not take long: some of each kind of operation, and the last of all."""
+    points = {len(operations)}
+    for kind in {operation.kind for operation in operations}:
+        numbers = [number for number, operation in enumerate(operations, 1) if operation.kind == kind]
+        share = {RENAME: 3, SYNC: 3, WRITE: 2}.get(kind, 1)
+        points |= {numbers[(i + 1) * len(numbers) // share - 1] for i in range(min(share, len(numbers)))}
+    return sorted(points)
 
 
 def kill_and_rerun(world: World, scenario: str, oracle: Undisturbed, point: int) -> None:
@@ -59,7 +57,7 @@ def test_killed_at_chosen_operations_a_rerun_ends_as_if_nothing_had_been(
     world: World, undisturbed: Callable[[str], Undisturbed], scenario: str
 ) -> None:
     oracle = undisturbed(scenario)
-    points = chosen(oracle.operations, most=12)
+    points = chosen(oracle.operations)
     with ThreadPoolExecutor(2) as both:
         list(both.map(lambda point: kill_and_rerun(world, scenario, oracle, point), points))
 
