@@ -133,14 +133,24 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Say as a `StorageError` that ``path`` cannot be written, where the system says so."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        number = _number(error)
         # numpy reports a write that was cut short without an error number.
-        if error.errno in _FULL or (error.errno is None and "written" in str(error)):
+        if number in _FULL or (isinstance(error, OSError) and number is None and "written" in str(error)):
+            said = os.strerror(number) if number else error
             raise StorageError(
-                f"no space left while writing {path} ({error.strerror or error})", "Free some space and run it again"
+                f"no space left while writing {path} ({said})", "Free some space and run it again"
             ) from error
-        if error.errno in _REFUSED:
+        if number in _REFUSED:
             raise StorageError(
-                f"cannot write {path}: {error.strerror}", "Choose another output folder (--data, or OUT)"
+                f"cannot write {path}: {os.strerror(number)}", "Choose another output folder (--data, or OUT)"
             ) from error
         raise
+
+
+def _number(error: Exception) -> int | None:
+    """The system's number of an error; safetensors, which is Rust, gives it in words."""
+    if isinstance(error, OSError):
+        return error.errno
+    said = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(said[1]) if said else None

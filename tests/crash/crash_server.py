@@ -9,9 +9,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import random
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +33,10 @@ import sarpipe.train.loop
 from sarpipe.download.dataset import LAYOUTS
 from sarpipe.download.hub import RemoteFile
 from sarpipe.download.record import write_record
+from sarpipe.errors import SarpipeError
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, quantize, report, straight, train
-from sarpipe.stages.chain import find_cubes, find_earlier
+from sarpipe.stages.chain import STAGES, find_cubes, find_earlier, plan
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import make_parquet, publish_parquet
 from sarpipe.stages.gc import collect, find_garbage
@@ -97,6 +100,19 @@ def remove_garbage(settings: Settings, stores: str) -> Made:
     return {"removed": len(list(collect(find_garbage(settings.data, quiet))))}
 
 
+def run(settings: Settings, stores: str) -> Made:
+    """All stages, and how each step has ended: whether it was computed now."""
+    made = {step.name: make_store(step, settings)["computed"] for step in plan_preprocess(settings, stores)}
+    made["set"] = make_the_set(settings, stores)["computed"]
+    return made | {stage: straight.later(stage, settings, quiet)["computed"] for stage in STAGES[1:]}
+
+
+def planned(settings: Settings, stores: str) -> Made:
+    """What a run would do, as ``--dry-run`` says it."""
+    steps = plan(settings, "run", stores)
+    return {step.name if step.stage == "preprocess" else step.stage: step.state for step in steps}
+
+
 SCENARIOS: dict[str, Callable[[Settings, str], Made]] = {
     "unit": make_unit,
     "set": make_the_set,
@@ -106,6 +122,8 @@ SCENARIOS: dict[str, Callable[[Settings, str], Made]] = {
     "ledger": see_unpacked,
     "record": note_download,
     "gc": remove_garbage,
+    "run": run,
+    "plan": planned,
 }
 
 
@@ -124,11 +142,22 @@ def take_from(finished: Path) -> None:
     sarpipe.train.loop.train.__kwdefaults__["checkpoint_seconds"] = 0
 
 
+def disturb_time(zone: str) -> None:
+    """Have the wall clock jump by up to ten years either way each time that it is read, in this time zone."""
+    os.environ["TZ"] = zone
+    time.tzset()
+    draw, now, now_ns = random.Random(zone), time.time, time.time_ns
+    time.time = lambda: now() + draw.uniform(-1, 1) * 3.2e8
+    time.time_ns = lambda: now_ns() + int(draw.uniform(-1, 1) * 3.2e17)
+
+
 def answer(asked: dict[str, Any], preloaded: ctypes.CDLL) -> Made:
     overrides = {"train.epochs": 2, "train.batch_size": 4, "device": "cpu"}
     settings = resolve(data=asked["data"], overrides=overrides)
     log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if asked.get("log") else -1
     preloaded.crash_arm(asked["data"].encode(), ctypes.c_long(asked.get("kill_at", 0)), log)
+    if "clock" in asked:
+        disturb_time(asked["clock"])
     made = SCENARIOS[asked["scenario"]](settings, asked["stores"])
     return {**made, "operations": preloaded.crash_count()}
 
@@ -153,6 +182,8 @@ def serve(address: str, finished: Path) -> None:
                 continue
             try:
                 said = answer(json.loads(call.makefile().readline()), preloaded)
+            except SarpipeError as error:
+                said = {"error": type(error).__name__, "message": str(error)}
             except BaseException:
                 said = {"failed": traceback.format_exc()}
             call.sendall(json.dumps(said).encode())

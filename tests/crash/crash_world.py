@@ -34,6 +34,18 @@ WITHOUT = {
     "gc": (),
 }
 """What is taken from a finished run, so that the scenario has it to make."""
+ALL = ("cubes", "models", "embeddings", "energy", "reports", "quarantine")
+TARGETS = {
+    "unit": "cubes/sar-*/ssl4eos12*_000001-*",
+    "set": "cubes/sar-*/set-*",
+    "parquet": "cubes/sar-*/parquet/*_000001-*",
+    "train": "models/*",
+    "embed": "embeddings/sar-*",
+    "evaluate": "reports/evaluation-*",
+    "report": "reports/sar-*",
+    "quantize": "embeddings/int8-*",
+}
+"""Which artefact a scenario makes."""
 
 
 class Server:
@@ -85,7 +97,7 @@ class World:
         """A finished run without what the scenario makes. Files are linked: no writer changes one in its place."""
         data = self.folder / scenario / name
         shutil.copytree(self.finished, data, copy_function=os.link, ignore=shutil.ignore_patterns(".lock-*"))
-        for pattern in WITHOUT[scenario]:
+        for pattern in WITHOUT.get(scenario, ALL):
             for path in data.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         if scenario == "gc":

@@ -48,6 +48,12 @@ def finished(small_stores: Path, scheduler: str, tmp_path_factory: pytest.TempPa
     return run.data
 
 
+@pytest.fixture(scope="session")
+def only_planned(finished: Path, small_stores: Path) -> Run:
+    """A finished run to look at, without a cluster to run it again."""
+    return Run(finished, small_stores, "tcp://127.0.0.1:1")
+
+
 @pytest.fixture
 def rerun(finished: Path, small_stores: Path, scheduler: str, tmp_path: Path) -> Run:
     """A copy of a finished run, to break and run again."""

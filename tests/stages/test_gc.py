@@ -122,8 +122,8 @@ class Drawn:
 
 DRAWN = st.builds(
     Drawn,
-    fresh=st.lists(st.booleans(), min_size=16, max_size=16),
-    damaged=st.lists(st.sampled_from([False, False, False, True]), min_size=16, max_size=16),
+    fresh=st.lists(st.booleans(), min_size=20, max_size=20),
+    damaged=st.lists(st.sampled_from([False, False, False, True]), min_size=20, max_size=20),
     twins=st.booleans(),
     current=st.integers(-1, 2),
     products=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=3),
