@@ -47,9 +47,9 @@ def test_every_file_that_is_damaged_is_named_with_what_makes_it_anew(rerun: Any)
         for number, path in enumerate(path for path in sorted(folder.rglob("*")) if path.is_file()):
             content = path.read_bytes()
             if number % 3 == 0:
-                path.write_bytes(content[:-1])
+                path.write_bytes(content[:-2])
             elif number % 3 == 1:
-                path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+                path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
             else:
                 path.unlink()
             (damaged,) = looked(rerun.data).damaged
