@@ -203,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_quantize(commands)
     _add_dequantize(commands)
     _add_search(commands)
+    _add_verify(commands)
+    _add_gc(commands)
     return parser
 
 
@@ -470,6 +472,35 @@ def _add_search(commands: Any) -> None:
     _finish(command, _search)
 
 
+def _add_verify(commands: Any) -> None:
+    command = _new(
+        commands,
+        "verify",
+        "whether all that was made is whole",
+        "Read every file of every artefact below DIR and compare it with the checksum that was taken when it was made. "
+        "Says which file of which artefact is damaged and what makes it anew, and what killed runs have left. Changes "
+        "nothing. Exit code 1 where something is damaged.",
+        ["sarpipe verify", "sarpipe verify --data s3://bucket/output", "sarpipe verify --json | jq .damaged"],
+    )
+    _add_data(command)
+    _finish(command, _verify)
+
+
+def _add_gc(commands: Any) -> None:
+    command = _new(
+        commands,
+        "gc",
+        "remove what can never be of use",
+        "Remove from DIR what killed runs have left, what is damaged, and what other versions of sarpipe have made if "
+        "nothing that stays was made from it. Embeddings, reports and studies stay unless they are damaged, and so "
+        "does all that they were made from. Beside a run it is safe; a rerun afterwards makes nothing anew.",
+        ["sarpipe gc --dry-run", "sarpipe gc", "sarpipe gc --data other --json"],
+    )
+    _add_data(command)
+    command.add_argument("--dry-run", action="store_true", help="say what could go, and why; remove nothing")
+    _finish(command, _gc)
+
+
 def _position(text: str) -> tuple[float, float]:
     try:
         latitude, longitude = (float(part) for part in text.split(","))
@@ -559,6 +590,20 @@ def _search(options: argparse.Namespace) -> int:
     from sarpipe.flows.search import run_search
 
     return run_search(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sarpipe.flows.verify import run_verify
+    from sarpipe.stages.search import output_folder
+
+    return run_verify(options, output_folder(options.data))
+
+
+def _gc(options: argparse.Namespace) -> int:
+    from sarpipe.flows.gc import run_gc
+    from sarpipe.stages.search import output_folder
+
+    return run_gc(options, output_folder(options.data))
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
+from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
 from sarpipe.tasks.policy import prepared, run_now, settled
 from sarpipe.tasks.preprocess import collect, preprocess_store
@@ -66,6 +67,7 @@ def preprocess(
         data=data, recipe=recipe, config=config, overrides=overrides, format=format, workers=workers, dask=dask
     )
     steps = plan_preprocess(settings, source, force=force)
+    check_room(settings, steps)
     receipts, errors = _run(settings, steps)
     units, refused = settle(steps, receipts, errors)
     _table(steps, receipts, errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from sarpipe.ssl4eo.remote import (
     truth_of,
     truth_sha256,
 )
+from sarpipe.ssl4eo.zarr2 import array_info
 from sarpipe.stages.cubes_parquet import with_parquet
 from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
 from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
@@ -119,7 +121,7 @@ def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bo
         code=CODE,
         force=force,
     )
-    step = made_from(planned, source)
+    step = made_from(planned, source, _places(opened))
     try:
         if step.done and isinstance(opened, Bundle) and _is_mended(step, opened):
             return replace(step, state="forced", why="there, but a place that could not be read is now another")
@@ -168,6 +170,16 @@ def _inputs(opened: Archive | Bundle | RemoteArchive, source: Source) -> dict[st
         "truth": _truth_sha256(source),
         "kernel": way(),
     }
+
+
+def _places(opened: Archive | Bundle | RemoteArchive) -> int:
+    """How many places there are, if that is known without fetching anything; what is wrong is said where it is read."""
+    if isinstance(opened, Bundle):
+        return len(opened.members)
+    with suppress(DataError):
+        if isinstance(opened, Archive):
+            return array_info(opened, "bands").shape[0]
+    return 0
 
 
 def _truth_sha256(source: Source) -> str | None:

@@ -35,6 +35,7 @@ class Step:
         why: The state in words.
         meta: What the key was made from and with which versions; goes into the manifest.
         source: The raw store, or a group of files, for the steps of ``preprocess``.
+        places: How many places it holds, as far as that is known without fetching it; else 0.
     """
 
     stage: str
@@ -45,6 +46,7 @@ class Step:
     why: str
     meta: Mapping[str, Any]
     source: Source | None = None
+    places: int = 0
 
     @property
     def done(self) -> bool:
@@ -118,9 +120,9 @@ def refused(stage: str, name: str, why: str, source: Source) -> Step:
     return Step(stage, name, None, "", "refused", why, {}, source)
 
 
-def made_from(step: Step, source: Source) -> Step:
-    """The step with its raw store."""
-    return replace(step, source=source)
+def made_from(step: Step, source: Source, places: int) -> Step:
+    """The step with its raw store, which holds so many places (0: not known)."""
+    return replace(step, source=source, places=places)
 
 
 def make(step: Step, write: Callable[[Path], None]) -> tuple[Artefact, bool]:

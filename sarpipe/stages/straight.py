@@ -18,6 +18,7 @@ from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.report import make_report, plan_report
+from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
 from sarpipe.stages.train import make_model, plan_train
 from sarpipe.stages.worker import make_on_worker
@@ -48,6 +49,7 @@ def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, forc
     on_progress("preprocess", len(receipts), len(steps), f"{len(receipts)} done before")
     errors: dict[str, BaseException] = {step.name: DataError(step.why) for step in steps if step.state == "refused"}
     todo = [step for step in steps if step.name not in receipts and step.name not in errors]
+    check_room(settings, todo)
     if todo:
         _on_dask(
             settings,

@@ -2,7 +2,19 @@
 
 from sarpipe.storage.artefact import Artefact, commit, inspect, open_verified
 from sarpipe.storage.key import code_version, digest_json, file_sha256
-from sarpipe.storage.mirror import address, ensure, fetched, folders, link, mount, read_small, synced, write_small
+from sarpipe.storage.mirror import (
+    address,
+    brought,
+    ensure,
+    fetched,
+    folders,
+    link,
+    mount,
+    read_small,
+    small_files,
+    synced,
+    write_small,
+)
 from sarpipe.storage.remote import RemotePath, Stat, is_url, local_path, remote_path
 
 __all__ = [
@@ -10,6 +22,7 @@ __all__ = [
     "RemotePath",
     "Stat",
     "address",
+    "brought",
     "code_version",
     "commit",
     "digest_json",
@@ -25,6 +38,7 @@ __all__ = [
     "open_verified",
     "read_small",
     "remote_path",
+    "small_files",
     "synced",
     "write_small",
 ]

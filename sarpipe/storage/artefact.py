@@ -21,6 +21,8 @@ from sarpipe.storage.verified import known_sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_TEMPORARY, _ASIDE = ".tmp-", ".old-"
+"""Starts of the names of a folder that is being filled, and of one that is being replaced."""
 AGAIN = "Run the stage again: it makes this anew"
 
 
@@ -152,17 +154,26 @@ def open_verified(folder: Path, *, unread: Collection[str] = ()) -> Artefact:
         DamagedError: A file is missing, is one too many, differs, or is a link; the message names it.
     """
     artefact = inspect(folder)
+    for difference in differences(artefact, unread=unread):
+        raise DamagedError(difference, AGAIN)
+    return artefact
+
+
+def differences(artefact: Artefact, *, unread: Collection[str] = ()) -> Iterator[str]:
+    """What is not as the manifest says, file by file, in words; files of ``unread`` are compared by size alone."""
+    folder = artefact.folder
     found = {str(path.relative_to(folder)): path for path in _walk(folder)}
     for name in sorted(artefact.files.keys() ^ found.keys()):
-        state = "is missing" if name in artefact.files else "is not in the manifest"
-        raise DamagedError(f"{folder / name} {state}", AGAIN)
+        yield f"{folder / name} {'is missing' if name in artefact.files else 'is not in the manifest'}"
     for name, record in artefact.files.items():
+        if name not in found:
+            continue
         if not _is_regular(found[name]):
-            raise DamagedError(f"{found[name]} is not a regular file", AGAIN)
+            yield f"{found[name]} is not a regular file"
+            continue
         same = found[name].stat().st_size == record["bytes"]
         if not same or (name not in unread and known_sha256(found[name]) != record["sha256"]):
-            raise DamagedError(f"{found[name]} does not match its checksum", AGAIN)
-    return artefact
+            yield f"{found[name]} does not match its checksum"
 
 
 def ensure(
@@ -179,13 +190,39 @@ def ensure(
         StorageError: The disk is full, or the folder cannot be written to.
     """
     with exclusive(folder):
-        _sweep(folder)
+        sweep(folder)
         if not force:
             try:
                 return open_verified(folder), False
             except (FileNotFoundError, DamagedError):
                 pass
         return commit(folder, meta, write), True
+
+
+def remove(folder: Path) -> None:
+    """Remove an artefact, whole or not: at once from its place, then from the disk. One at a time, as `commit`.
+
+    Raises:
+        StorageError: The folder cannot be written to.
+    """
+    aside = _aside(folder)
+    with storage_errors(folder):
+        _remove(aside)
+        os.rename(folder, aside)
+        fsync_path(folder.parent)
+        _remove(aside)
+
+
+def leftovers(parent: Path) -> Iterator[tuple[Path, Path]]:
+    """What makers of artefacts in a folder are making there, or have left when they were killed.
+
+    Yields:
+        It, and the artefact that it was to be, or was.
+    """
+    for path in sorted(parent.glob(".*-*")):
+        for start in (_TEMPORARY, _ASIDE):
+            if path.name.startswith(start) and (path.is_dir() or path.is_symlink()):
+                yield path, parent / path.name.removeprefix(start)
 
 
 def _records(folder: Path) -> dict[str, dict[str, Any]]:
@@ -226,19 +263,21 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     _remove(aside)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a maker that was killed left beside the folder."""
+def sweep(folder: Path) -> bool:
+    """Remove what a killed maker left beside the folder; whether there was such. One at a time, as `commit`."""
+    left = [path for path in (_temporary(folder), _aside(folder)) if path.exists() or path.is_symlink()]
     with storage_errors(folder):
-        _remove(_temporary(folder))
-        _remove(_aside(folder))
+        for path in left:
+            _remove(path)
+    return bool(left)
 
 
 def _temporary(folder: Path) -> Path:
-    return folder.parent / f".tmp-{folder.name}"
+    return folder.parent / f"{_TEMPORARY}{folder.name}"
 
 
 def _aside(folder: Path) -> Path:
-    return folder.parent / f".old-{folder.name}"
+    return folder.parent / f"{_ASIDE}{folder.name}"
 
 
 def _remove(folder: Path) -> None:

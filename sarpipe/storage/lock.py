@@ -15,16 +15,21 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the right to make the artefact at ``folder``; a second maker waits for the first.
 
     The kernel gives the lock back when its holder dies, so a kill leaves nothing to clean up. The lock
     file stays: deleting it would let two makers lock two files of one name.
 
+    Args:
+        folder: Of the artefact.
+        wait: For another maker; else it is an error that there is one.
+
     Raises:
         StorageError: The folder cannot be written to.
+        BlockingIOError: Another maker has it, and is not waited for.
     """
-    path = folder.parent / f".lock-{folder.name}"
+    path = _lock(folder)
     with storage_errors(folder):
         make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -32,8 +37,29 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                raise
             log.warning("another run is making %s: waiting for it", folder)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether somebody is making the artefact at ``folder``. Changes nothing, and makes no lock file."""
+    try:
+        descriptor = os.open(_lock(folder), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(folder: Path) -> Path:
+    return folder.parent / f".lock-{folder.name}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,6 +127,38 @@ def folders(parent: Path) -> list[Path]:
     return []
 
 
+def small_files(parent: Path, suffix: str) -> list[Path]:
+    """The files directly in a folder whose names end so, as they are at the URL, by name; hidden ones are not ours."""
+    there = _remote(parent)
+    if there is None:
+        below = [path for path in parent.iterdir() if path.is_file()] if parent.is_dir() else []
+    else:
+        below = []
+        with suppress(FileNotFoundError):
+            below = [parent / child.path.name for child in there.children() if not child.is_folder]
+    return sorted(path for path in below if path.name.endswith(suffix) and not path.name.startswith("."))
+
+
+@contextmanager
+def brought(folder: Path) -> Iterator[Path]:
+    """The files of an artefact as they are at the URL, all of them, in a temporary folder: the cache has no part in it.
+    Without a URL: the folder itself.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        DamagedError: Names or sizes at the URL are not as the manifest there says.
+    """
+    there = _remote(folder)
+    if there is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="sarpipe-") as temporary:
+        copy = Path(temporary) / folder.name
+        copy.mkdir()
+        _fetch(copy, there, (there / MANIFEST).read(MAX_MANIFEST_BYTES), there.files())
+        yield copy
+
+
 def write_small(path: Path, data: bytes) -> None:
     """Put a small file that changes in place at once, at the URL too. Of two writers the last one wins.
 
@@ -159,21 +192,23 @@ def _pulled(folder: Path, there: RemotePath, manifest: bytes) -> Artefact:
         _check_listed(cached, there, listed)
         return cached
 
-    def fetch(temporary: Path) -> None:
-        (temporary / MANIFEST).write_bytes(manifest)
-        wanted = local.inspect(temporary)
-        _check_listed(wanted, there, listed)
-        for name, record in wanted.files.items():
-            target = temporary / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (there / name).fetch(target, int(record["bytes"]), int(record["bytes"]))
-
     try:
-        return local.adopt(folder, fetch)
+        return local.adopt(folder, lambda temporary: _fetch(temporary, there, manifest, listed))
     except FileNotFoundError as error:
         raise DamagedError(f"{there}: a file went away while it was fetched", local.AGAIN) from error
     except DamagedError as error:
         raise DamagedError(error.message.replace(str(folder), str(there)), error.hint) from error
+
+
+def _fetch(temporary: Path, there: RemotePath, manifest: bytes, listed: Mapping[str, int]) -> None:
+    """Bring the files that a manifest names, and it."""
+    (temporary / MANIFEST).write_bytes(manifest)
+    wanted = local.inspect(temporary)
+    _check_listed(wanted, there, listed)
+    for name, record in wanted.files.items():
+        target = temporary / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (there / name).fetch(target, int(record["bytes"]), int(record["bytes"]))
 
 
 def _cached(folder: Path, manifest: bytes) -> Artefact | None:

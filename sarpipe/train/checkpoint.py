@@ -22,7 +22,7 @@ HISTORY = "history.json"
 
 
 def save(folder: Path, key: str, state: State) -> None:
-    """Commit the state, then remove all but the `KEEP` newest checkpoints of this run.
+    """Commit the state, then remove all but the `KEEP` newest whole checkpoints of this run.
 
     Args:
         folder: Where checkpoints are kept; those of other runs there are left alone.
@@ -42,9 +42,13 @@ def save(folder: Path, key: str, state: State) -> None:
     target = folder / f"step-{state.step:09d}-{key[:12]}"
     commit(target, {"stage": "train", "key": key, "step": state.step}, write)
     open_verified(target)  # read back before an older one goes
-    # What is newer than this can only be damaged, or this run would have gone on from there.
-    for _, path in [found for found in _found(folder, key) if found[1] != target][KEEP - 1 :]:
-        shutil.rmtree(path)
+    kept = [target]
+    for _, path in _found(folder, key):
+        # What is damaged must not take the place of one that this run could go on from.
+        if path != target and len(kept) < KEEP and _is_whole(path):
+            kept.append(path)
+        elif path != target:
+            shutil.rmtree(path)
 
 
 def resume(folder: Path, key: str, state: State) -> int:
@@ -52,17 +56,35 @@ def resume(folder: Path, key: str, state: State) -> int:
 
     Returns:
         The step that it was taken after; 0: there is none, and the state is as it was.
+
+    Raises:
+        DamagedError: There are some, and none is whole.
     """
+    damaged = 0
     for step, path in _found(folder, key):
         try:
             artefact = open_verified(path)
         except DamagedError as error:
             log.warning("checkpoint %s cannot be used, going back to the one before: %s", path.name, error.message)
+            damaged += 1
             continue
         if artefact.meta.get("key") == key:
             _load(artefact.path(TENSORS), artefact.path(HISTORY), state)
             return step
+    if damaged:
+        raise DamagedError(
+            f"no checkpoint of this training is whole: all {damaged} in {folder} are damaged",
+            f"Look after the disk. To train from the first step again, delete {folder}",
+        )
     return 0
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        open_verified(path)
+    except DamagedError:
+        return False
+    return True
 
 
 def _load(tensors: Path, history: Path, state: State) -> None:

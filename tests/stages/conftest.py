@@ -1,10 +1,12 @@
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_world import Server, Undisturbed, World, hidden, read_log, tree
 
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages import straight
@@ -46,6 +48,12 @@ def finished(small_stores: Path, scheduler: str, tmp_path_factory: pytest.TempPa
     return run.data
 
 
+@pytest.fixture(scope="session")
+def only_planned(finished: Path, small_stores: Path) -> Run:
+    """A finished run to look at, without a cluster to run it again."""
+    return Run(finished, small_stores, "tcp://127.0.0.1:1")
+
+
 @pytest.fixture
 def rerun(finished: Path, small_stores: Path, scheduler: str, tmp_path: Path) -> Run:
     """A copy of a finished run, to break and run again."""
@@ -62,3 +70,34 @@ def fresh(small_stores: Path, scheduler: str, tmp_path: Path) -> Callable[[], Ru
         return Run(tmp_path / "data", tmp_path / "stores", scheduler)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def world(finished: Path, small_stores: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("crash")
+    unpacked = folder / "unpacked"
+    first = sorted(small_stores.glob("*.zip"))[0]
+    with zipfile.ZipFile(first) as bundle:
+        bundle.extractall(unpacked / first.name.removesuffix(".zip"))
+    server = Server(folder, finished)
+    yield World(server, finished, small_stores, unpacked, folder)
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(world: World) -> Callable[[str], Undisturbed]:
+    known: dict[str, Undisturbed] = {}
+
+    def play(scenario: str) -> Undisturbed:
+        if scenario not in known:
+            data = world.copy(scenario, "undisturbed")
+            log = world.folder / f"{scenario}.log"
+            said = world.play(scenario, data, log=str(log))
+            operations = read_log(log)
+            assert said is not None
+            assert len(operations) == said["operations"]
+            assert hidden(data) == []
+            known[scenario] = Undisturbed(data, tree(data), operations)
+        return known[scenario]
+
+    return play

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from sarpipe.errors import TrainingError
+from sarpipe.errors import DamagedError, TrainingError
 from sarpipe.model import embed, random_encoder
+from sarpipe.model.encoder import channel_statistics
 from sarpipe.preprocess.temporal import statistics
-from sarpipe.train import TrainSettings
-from sarpipe.train.loop import train
+from sarpipe.train import TrainSettings, checkpoint
+from sarpipe.train.loop import fresh_state, train
+from sarpipe.train.plan import Plan
 
 
 class Killed(Exception):
@@ -69,6 +72,43 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(toy_places, tmp_path, 
     assert again.facts["resumed_from_step"] == 7
     assert same_bits(whole, again)
     assert run(places, short(), tmp_path).facts["resumed_from_step"] == 8
+
+
+def flip(folder):
+    file = folder / "state.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_where_all_checkpoints_are_damaged_training_does_not_start_from_scratch(toy_places, tmp_path, caplog):
+    places = toy_places(8)
+    whole = run(places, short(), tmp_path / "whole", seconds=0)
+    with pytest.raises(Killed):
+        run(places, short(), tmp_path / "damaged", seconds=0, progress=stop_after(5))
+    for folder in (tmp_path / "damaged").iterdir():
+        flip(folder)
+    left = {path: path.stat().st_mtime_ns for path in (tmp_path / "damaged").rglob("*")}
+    with pytest.raises(DamagedError, match="no checkpoint of this training is whole: all 2 in") as caught:
+        run(places, short(), tmp_path / "damaged", seconds=0)
+    assert f"delete {tmp_path / 'damaged'}" in caught.value.hint
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "damaged").rglob("*")} == left
+    assert "going back" in caplog.text
+    shutil.rmtree(tmp_path / "damaged")
+    assert same_bits(whole, run(places, short(), tmp_path / "damaged"))
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_whole_one(toy_places, tmp_path):
+    mean, std = channel_statistics(toy_places(4).cubes)
+    device = torch.device("cpu")
+    state = fresh_state(short(), Plan.of(short(), 4, device), mean, std, device)
+    for state.step in (3, 4, 5):
+        checkpoint.save(tmp_path, "0" * 64, state)
+    flip(tmp_path / "step-000000005-000000000000")
+    assert checkpoint.resume(tmp_path, "0" * 64, state) == 4
+    state.step = 6
+    checkpoint.save(tmp_path, "0" * 64, state)
+    assert sorted(path.name[5:14] for path in tmp_path.iterdir()) == ["000000004", "000000006"]
 
 
 def test_a_checkpoint_of_another_run_is_neither_used_nor_removed(toy_places, tmp_path):

@@ -1,0 +1,222 @@
+"""Collect garbage: remove what can never be of use from an output folder, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sarpipe.errors import UsageError
+from sarpipe.stages.inventory import CHECKPOINTS, current, damaged_notes, left_files, left_folders, maker, size_of
+from sarpipe.stages.places import cubes_digest
+from sarpipe.stages.verify import Look, OnArtefact, examine, verify
+from sarpipe.storage import address, code_version, folders, small_files
+from sarpipe.storage.artefact import remove, sweep
+from sarpipe.storage.durable import is_abandoned, remove_abandoned, storage_errors
+from sarpipe.storage.lock import exclusive, is_held
+
+_PRODUCTS = ("embeddings", "smaller form", "report", "study", "scores")
+"""What people take away: only damage makes garbage of it."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """One thing that can go.
+
+    Attributes:
+        path: It.
+        why: In words.
+        bytes: Of its files.
+        remove: Removes it, if it is still as it was found; whether it was. While a run has its lock it stays.
+    """
+
+    path: Path
+    why: str
+    bytes: int
+    remove: Callable[[], bool] = field(repr=False)
+
+
+def find_garbage(data: Path, on_artefact: OnArtefact) -> list[Garbage]:
+    """What can go; nothing is changed.
+
+    That is: what killed runs left; what is damaged; checkpoints of a training whose model is there; and artefacts that
+    were made by another version of a stage's code than this one, unless something that stays was made from them.
+    Embeddings, reports, studies and their scores stay whatever their version, and all that they were made from.
+
+    Args:
+        data: From `sarpipe.stages.search.output_folder`.
+        on_artefact: For progress: everything is verified first.
+
+    Raises:
+        UsageError: The output is at a URL: other machines may use it, and no lock tells.
+    """
+    if address(data) != str(data):
+        raise UsageError(
+            f"{address(data)} may be in use by other machines, and no lock tells",
+            "Remove what you know to be useless with the tools of the store; 'sarpipe verify' names what is damaged",
+        )
+    looks = verify(data, on_artefact).looks
+    return [*_left(data), *_damaged(looks), *_checkpoints(looks), *_outdated(data, looks)]
+
+
+def collect(garbage: Iterable[Garbage]) -> Iterator[Garbage]:
+    """Remove garbage, one thing at a time; what a run has taken up since it was found stays.
+
+    Safe beside runs: each thing is removed under the lock of who makes it. Safe when killed: an artefact leaves its
+    place by one rename.
+
+    Yields:
+        What was removed.
+
+    Raises:
+        StorageError: The folder cannot be written to.
+    """
+    yield from (one for one in garbage if one.remove())
+
+
+def _left(data: Path) -> Iterator[Garbage]:
+    why = "left by a run that was killed"
+    for path, folder in left_folders(data):
+        if not is_held(maker(folder)):
+            yield Garbage(path, why, size_of(path), _locked(folder, sweep))
+    for path in left_files(data):
+        if is_abandoned(path):
+            yield Garbage(path, why, size_of(path), partial(remove_abandoned, path))
+
+
+def _damaged(looks: Sequence[Look]) -> Iterator[Garbage]:
+    for look in looks:
+        if look.state == "damaged":
+            yield _garbage(look, f"damaged: {look.wrong[0]}")
+
+
+def _checkpoints(looks: Sequence[Look]) -> Iterator[Garbage]:
+    """Those of a training that was killed between the end of its last step and their removal."""
+    for look in looks:
+        folder = look.folder.with_name(look.folder.name + CHECKPOINTS)
+
+        def remove(model: Path, look: Look = look, folder: Path = folder) -> bool:
+            if examine(model, look.kind).state != "whole" or not folder.is_dir():
+                return False
+            shutil.rmtree(folder)
+            return True
+
+        if look.kind.name == "model" and look.state == "whole" and folder.is_dir() and not is_held(look.folder):
+            why = "checkpoints of a training whose model is there"
+            yield Garbage(folder, why, size_of(folder), _locked(look.folder, remove))
+
+
+def _garbage(look: Look, why: str) -> Garbage:
+    def removed(folder: Path) -> bool:
+        now = examine(folder, look.kind)
+        if not folder.is_dir() or (now.artefact, now.wrong) != (look.artefact, look.wrong):
+            return False
+        remove(folder)
+        return True
+
+    return Garbage(look.folder, why, size_of(look.folder), _locked(look.folder, removed))
+
+
+def _locked(folder: Path, removed: Callable[[Path], bool]) -> Callable[[], bool]:
+    def remove_unless_held() -> bool:
+        try:
+            with exclusive(maker(folder), wait=False), storage_errors(folder):
+                return removed(folder)
+        except BlockingIOError:
+            return False
+
+    return remove_unless_held
+
+
+def _outdated(data: Path, looks: Sequence[Look]) -> Iterator[Garbage]:
+    codes = _codes()
+    whole = {look.folder: look for look in looks if look.state == "whole" and look.artefact}
+    outdated = {
+        folder
+        for folder, look in whole.items()
+        if look.kind.name in codes and _meta(look).get("code") != codes[look.kind.name]
+    }
+    products = {folder for folder, look in whole.items() if look.kind.name in _PRODUCTS}
+    kept = _with_origins((whole.keys() - outdated) | products | _current_sets(data, whole), whole)
+    for folder, look in whole.items():
+        if folder not in kept:
+            yield _garbage(look, "made by another version of the code, and nothing that stays was made from it")
+
+
+def _current_sets(data: Path, whole: Mapping[Path, Look]) -> set[Path]:
+    """The sets that the later stages take, whatever version made them; all of a recipe whose note is damaged."""
+    unknown = {note.parent for note, _ in damaged_notes(data)}
+    sets = {folder for folder, look in whole.items() if look.kind.name == "set" and folder.parent in unknown}
+    for recipe in folders(data / "cubes"):
+        if recipe not in unknown:
+            sets |= {recipe / current(note) for note in small_files(recipe, "current.json")} & whole.keys()
+    return sets
+
+
+def _with_origins(roots: set[Path], whole: Mapping[Path, Look]) -> set[Path]:
+    """These artefacts, and all that they were made from, as their inputs say."""
+    makers: dict[str, list[Path]] = {}
+    for folder, look in whole.items():
+        for digest in _digests_of(look):
+            makers.setdefault(digest, []).append(folder)
+    kept, todo = set(roots), sorted(roots)
+    while todo:
+        look = whole[todo.pop()]
+        needed = [whole[folder] for folder in _named(look) if folder in whole]
+        for digest in _digests_in(_meta(look).get("inputs")):
+            found = makers.get(digest, [])
+            # The same cubes by another version are not needed twice. Of models the folders are named too.
+            if not any(folder in kept and whole[folder].kind.name != "model" for folder in found):
+                needed += [whole[folder] for folder in found]
+        new = {one.folder for one in needed} - kept
+        kept |= new
+        todo += sorted(new)
+    return kept
+
+
+def _digests_of(look: Look) -> list[str]:
+    """By which digests others name it as their input."""
+    if look.artefact is None:
+        return []
+    of_cubes = [cubes_digest(look.artefact)] if look.kind.name == "set" else []
+    return [look.artefact.digest, *of_cubes]
+
+
+def _named(look: Look) -> list[Path]:
+    """What it names by the folder: of a set, its units."""
+    if look.kind.name != "set":
+        return []
+    return [look.folder.parent / str(name) for name in _meta(look)["inputs"].get("folders", [])]
+
+
+def _digests_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for below in value.values():
+            yield from _digests_in(below)
+    elif isinstance(value, str) and _DIGEST.fullmatch(value):
+        yield value
+
+
+def _meta(look: Look) -> Mapping[str, Any]:
+    return {} if look.artefact is None else look.artefact.meta
+
+
+def _codes() -> dict[str, str]:
+    """The versions that the stages' code has now, by the kind of what it makes."""
+    # Imported here, as these take seconds that 'sarpipe verify' need not wait.
+    from sarpipe.stages import cube_set, cubes_parquet, evaluate, preprocess, search, train
+
+    parts = {
+        "set": cube_set.CODE,
+        "unit": preprocess.CODE,
+        "Parquet of a unit": cubes_parquet.CODE,
+        "model": train.CODE,
+        "evaluation": evaluate.CODE,
+        "index": search.CODE,
+    }
+    return {kind: code_version(code) for kind, code in parts.items()}

@@ -1,0 +1,138 @@
+"""What lies below an output folder: the artefacts, each of its kind, small files with checksums, leftovers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sarpipe.storage import digest_json, folders, read_small, small_files
+from sarpipe.storage.artefact import leftovers
+from sarpipe.storage.durable import temporaries
+
+CHECKPOINTS = ".checkpoints"
+KEY_DIGITS = 12
+"""Of the key, at the end of the name of an artefact's folder."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an artefact is, as its place and name tell also where its manifest is damaged.
+
+    Attributes:
+        name: In words.
+        home: The folders that it lies in, a pattern below the output folder.
+        label: Regular expression of the start of its name, before the key.
+        again: The command that makes it anew.
+    """
+
+    name: str
+    home: str
+    label: str
+    again: str
+
+
+_PREPROCESS = "sarpipe preprocess SOURCE"
+KINDS = (
+    Kind("set", "cubes/*", "set", _PREPROCESS),
+    Kind("unit", "cubes/*", ".+", _PREPROCESS),
+    Kind("Parquet of a unit", "cubes/*/parquet", ".+", f"{_PREPROCESS} --format parquet"),
+    Kind("checkpoint", f"models/*{CHECKPOINTS}", r"step-\d{9}", "sarpipe train"),
+    Kind("model", "models", ".+", "sarpipe train"),
+    Kind("smaller form", "embeddings", "float16|int8|binary|pca_int8|pq", "sarpipe quantize FORM"),
+    Kind("embeddings", "embeddings", ".+", "sarpipe embed"),
+    Kind("evaluation", "reports", "evaluation", "sarpipe evaluate"),
+    Kind("study", "reports", "study", "sarpipe study"),
+    Kind("report", "reports", ".+", "sarpipe report"),
+    Kind("scores", "scores", "scores", "sarpipe study"),
+    Kind("index", "search", "index", "sarpipe search"),
+)
+"""The first that fits is the kind of a folder."""
+_HOMES = tuple(dict.fromkeys(kind.home for kind in KINDS))
+_SMALL = ("sources", "quarantine", "energy", "cubes/*", "cubes/*/parquet")
+"""Where small files are written that are no part of an artefact."""
+
+
+def artefacts(data: Path) -> list[tuple[Path, Kind]]:
+    """All folders of an output folder that have the place and the name of an artefact, whole or not."""
+    found = []
+    for home in _HOMES:
+        for parent in _parents(data, home):
+            for folder in folders(parent):
+                kind = _kind(home, folder.name)
+                if kind is not None:
+                    found.append((folder, kind))
+    return found
+
+
+def damaged_notes(data: Path) -> Iterator[tuple[Path, str]]:
+    """Small files that are damaged, as far as they have checksums, and what to do about each."""
+    for recipe in folders(data / "cubes"):
+        for note in small_files(recipe, "current.json"):
+            if not _is_intact(note, "set"):
+                yield note, f"'{_PREPROCESS}' writes it anew"
+            elif recipe / current(note) not in folders(recipe):
+                yield note, f"it names {current(note)}, which is gone: '{_PREPROCESS}' makes it anew"
+    for note in small_files(data / "sources", ".json"):
+        if not _is_intact(note, "files"):
+            yield note, "Delete it: 'sarpipe preprocess' takes the checksums of that store anew"
+
+
+def current(note: Path) -> str:
+    """The name of the set that an intact ``current.json`` names."""
+    return str(json.loads(read_small(note))["set"])
+
+
+def left_folders(data: Path) -> Iterator[tuple[Path, Path]]:
+    """Folders that are being filled or replaced, or were when their maker was killed; and the artefact of each."""
+    for home in _HOMES:
+        for parent in _parents(data, home):
+            yield from ((path, folder) for path, folder in leftovers(parent) if _kind(home, folder.name) is not None)
+
+
+def left_files(data: Path) -> Iterator[Path]:
+    """Small files that are being written, or were when their writer was killed."""
+    for home in _SMALL:
+        for parent in _parents(data, home):
+            yield from temporaries(parent) if parent.is_dir() else ()
+
+
+def maker(folder: Path) -> Path:
+    """The folder whose lock the maker of an artefact holds: a checkpoint is made by who makes its model."""
+    above = folder.parent
+    return above.with_name(above.name.removesuffix(CHECKPOINTS)) if above.name.endswith(CHECKPOINTS) else folder
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    below = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(file.lstat().st_size for file in below if file.is_symlink() or file.is_file())
+
+
+def _parents(data: Path, home: str) -> list[Path]:
+    """The folders that a pattern stands for, at the URL if the output is there."""
+    found = [data]
+    for part in home.split("/"):
+        if "*" in part:
+            pattern = re.compile(re.escape(part).replace(r"\*", ".+"))
+            found = [below for parent in found for below in folders(parent) if pattern.fullmatch(below.name)]
+        else:
+            found = [parent / part for parent in found]
+    return found
+
+
+def _kind(home: str, name: str) -> Kind | None:
+    for kind in KINDS:
+        if kind.home == home and re.fullmatch(f"({kind.label})-[0-9a-f]{{{KEY_DIGITS}}}", name):
+            return kind
+    return None
+
+
+def _is_intact(note: Path, content: str) -> bool:
+    try:
+        document = json.loads(read_small(note))
+        return bool(document["checksum"] == digest_json(document[content]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False

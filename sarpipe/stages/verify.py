@@ -1,0 +1,157 @@
+"""Verify: every artefact below an output folder is read and compared with its manifest. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sarpipe.errors import DamagedError, UsageError
+from sarpipe.stages.inventory import (
+    KEY_DIGITS,
+    Kind,
+    artefacts,
+    damaged_notes,
+    left_files,
+    left_folders,
+    maker,
+    size_of,
+)
+from sarpipe.storage import Artefact, address, brought, inspect
+from sarpipe.storage.artefact import differences
+from sarpipe.storage.durable import is_abandoned
+from sarpipe.storage.lock import is_held
+
+LOOKS = 8
+"""Artefacts that are read side by side."""
+
+OnArtefact = Callable[[int, int, str], None]
+"""Called with the artefacts read so far, all of them, and the last one's name."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one artefact is found to be.
+
+    Attributes:
+        folder: Where it is; in the cache of the URL, if the output is at one.
+        kind: What it is.
+        artefact: Its manifest; None where that cannot be read, or where it went away meanwhile.
+        wrong: What is not as the manifest says, a line a file.
+        state: ``whole``, ``damaged``, or ``under way``: somebody makes it anew.
+    """
+
+    folder: Path
+    kind: Kind
+    artefact: Artefact | None
+    wrong: tuple[str, ...]
+    state: Literal["whole", "damaged", "under way"]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What a run that was killed has left, and nobody needs."""
+
+    path: Path
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What all is found to be.
+
+    Attributes:
+        looks: One an artefact.
+        notes: Small files that are damaged, with what to do about each.
+        leftovers: Of killed runs.
+    """
+
+    looks: Sequence[Look] = field(default_factory=list)
+    notes: Sequence[tuple[Path, str]] = field(default_factory=list)
+    leftovers: Sequence[Leftover] = field(default_factory=list)
+
+    @property
+    def damaged(self) -> list[Look]:
+        """The artefacts that are."""
+        return [look for look in self.looks if look.state == "damaged"]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is damaged. Leftovers are no damage."""
+        return not self.damaged and not self.notes
+
+    @property
+    def files(self) -> int:
+        """Files that were read, with the manifests."""
+        return sum(len(look.artefact.files) + 1 for look in self.looks if look.artefact)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the manifests name."""
+        return sum(
+            int(record["bytes"]) for look in self.looks if look.artefact for record in look.artefact.files.values()
+        )
+
+
+def verify(data: Path, on_artefact: OnArtefact) -> Verified:
+    """Read every file of every artefact below an output folder; no file is written, not even a lock.
+
+    Args:
+        data: From `sarpipe.stages.search.output_folder`.
+        on_artefact: For progress.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    if address(data) == str(data) and not data.is_dir():
+        raise UsageError(f"{data} is no folder", "Give the output folder by --data or SARPIPE_DATA")
+    found = artefacts(data)
+    looks = []
+    with ThreadPoolExecutor(LOOKS) as looking:
+        for look in looking.map(lambda one: examine(*one), found):
+            looks.append(look)
+            on_artefact(len(looks), len(found), look.folder.name)
+    return Verified(looks, list(damaged_notes(data)), list(_leftovers(data)))
+
+
+def examine(folder: Path, kind: Kind) -> Look:
+    """Read one artefact. What a run replaces meanwhile is looked at twice, and is not damaged."""
+    for _ in range(2):
+        artefact, wrong = _read(folder)
+        if artefact is not None and not wrong:
+            return Look(folder, kind, artefact, (), "whole")
+        if not wrong or is_held(maker(folder)):
+            return Look(folder, kind, artefact, wrong, "under way")
+    return Look(folder, kind, artefact, wrong, "damaged")
+
+
+def _read(folder: Path) -> tuple[Artefact | None, tuple[str, ...]]:
+    """The manifest, if it can be read, and what is wrong; neither, where there is nothing any more."""
+    artefact, shown = None, address(folder)
+    try:
+        with brought(folder) as copy:
+            artefact = inspect(copy)
+            wrong = [line.replace(str(copy), shown) for line in differences(artefact)]
+            if not str(artefact.meta.get("key")).startswith(folder.name[-KEY_DIGITS:]):
+                wrong.append(f"{shown} has the key of something else")
+    except FileNotFoundError:
+        if shown != str(folder):
+            return None, (f"{shown} has no manifest: its upload was cut off",)
+        return None, (f"{shown} has changed while it was read",) if folder.is_dir() else ()
+    except DamagedError as error:
+        return artefact, (error.message,)
+    except OSError as error:
+        # So says a disk that fails.
+        return artefact, (f"{shown} cannot be read: {error.strerror or error}",)
+    return artefact, tuple(wrong)
+
+
+def _leftovers(data: Path) -> Iterator[Leftover]:
+    for path, folder in left_folders(data):
+        if not is_held(maker(folder)):
+            yield Leftover(path, size_of(path))
+    for path in left_files(data):
+        if is_abandoned(path):
+            yield Leftover(path, size_of(path))

@@ -1,0 +1,258 @@
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_world import litter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sarpipe.errors import UsageError
+from sarpipe.stages.gc import Garbage, _codes, collect, find_garbage
+from sarpipe.stages.inventory import artefacts
+from sarpipe.stages.places import cubes_digest
+from sarpipe.stages.verify import verify
+from sarpipe.storage import Artefact, commit, digest_json, mount
+from sarpipe.storage.durable import write_bytes
+from sarpipe.storage.lock import exclusive
+
+
+def garbage(data: Path) -> list[Garbage]:
+    return find_garbage(data, lambda *_: None)
+
+
+def files(data: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(data)): path.read_bytes()
+        for path in sorted(data.rglob("*"))
+        if path.is_file() and not path.name.startswith(".lock-")
+    }
+
+
+def test_a_finished_run_holds_no_garbage(rerun: Any) -> None:
+    assert garbage(rerun.data) == []
+
+
+def test_what_is_of_no_use_goes_and_a_rerun_makes_nothing_anew(rerun: Any) -> None:
+    whole = files(rerun.data)
+    litter(rerun.data)
+    dirty = files(rerun.data)
+
+    found = garbage(rerun.data)
+
+    assert files(rerun.data) == dirty
+    (model,) = (path for path in (rerun.data / "models").glob("sar-*") if (path / "encoder.json").exists())
+    assert {(one.path.parent.name[:4], one.path.name): one.why.split(":")[0] for one in found} == {
+        ("repo", ".tmp-sar-0123456789ab"): "left by a run that was killed",
+        ("repo", ".old-sar-0123456789ab"): "left by a run that was killed",
+        ("sar-", ".tmp-current.json-12-0123abcd"): "left by a run that was killed",
+        ("embe", "sar-0123456789ab"): "damaged",
+        ("mode", f"{model.name}.checkpoints"): "checkpoints of a training whose model is there",
+        ("mode", "sar-0123456789ab"): "made by another version of the code, and nothing that stays was made from it",
+        ("sar-", "some_store-0123456789ab"): (
+            "made by another version of the code, and nothing that stays was made from it"
+        ),
+    }
+    assert sum(one.bytes for one in found) == sum(map(len, dirty.values())) - sum(map(len, whole.values()))
+    # Two leftovers of one artefact go together.
+    assert len(list(collect(found))) == len(found) - 1
+    assert files(rerun.data) == whole
+    summary = rerun()
+    assert summary["units"]["computed"] == 0
+    assert set(summary["stages"].values()) == {"reused"}
+
+
+def test_what_somebody_holds_stays(rerun: Any) -> None:
+    litter(rerun.data)
+    found = garbage(rerun.data)
+    with exclusive(rerun.data / "models" / "sar-0123456789ab"), exclusive(rerun.data / "reports" / "sar-0123456789ab"):
+        gone = {one.path for one in collect(found)}
+        assert (rerun.data / "models" / "sar-0123456789ab").is_dir()
+        assert (rerun.data / "reports" / ".tmp-sar-0123456789ab").is_dir()
+    assert len(gone) == 4
+    assert len(list(collect(garbage(rerun.data)))) == 2
+
+
+def test_what_was_made_anew_since_it_was_found_stays(rerun: Any) -> None:
+    litter(rerun.data)
+    found = garbage(rerun.data)
+    embeddings = rerun.data / "embeddings" / "sar-0123456789ab"
+    meta = {"stage": "embed", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    commit(embeddings, meta, lambda folder: (folder / "a.bin").write_bytes(b"anew"))
+    assert embeddings not in {one.path for one in collect(found)}
+    assert (embeddings / "a.bin").read_bytes() == b"anew"
+
+
+def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
+    (tmp_path / "energy").mkdir()
+    path = tmp_path / "energy" / ".tmp-one.json-1-01234567"
+    path.write_bytes(b"half")
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert garbage(tmp_path) == []
+    (left,) = garbage(tmp_path)
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert list(collect([left])) == []
+    write_bytes(tmp_path / "energy" / "one.json", b"new")
+    assert [file.name for file in (tmp_path / "energy").iterdir()] == ["one.json"]
+
+
+def test_output_at_a_url_is_not_collected(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SARPIPE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match="may be in use by other machines"):
+        garbage(mount(f"{bucket}/output"))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What of a random output folder is fresh, and what is damaged: one flag for each artefact in turn."""
+
+    fresh: list[bool]
+    damaged: list[bool]
+    twins: bool
+    current: int
+    products: list[tuple[int, int]]
+
+
+DRAWN = st.builds(
+    Drawn,
+    fresh=st.lists(st.booleans(), min_size=20, max_size=20),
+    damaged=st.lists(st.sampled_from([False, False, False, True]), min_size=20, max_size=20),
+    twins=st.booleans(),
+    current=st.integers(-1, 2),
+    products=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=3),
+)
+
+
+class Builder:
+    """Makes artefacts as the stages do, as far as their manifests go."""
+
+    def __init__(self, data: Path, drawn: Drawn) -> None:
+        self.data, self.drawn, self.made = data, drawn, []
+        self.damaged: set[Path] = set()
+        self.fresh: set[Path] = set()
+
+    def make(self, kind: str, parent: str, label: str, content: str, inputs: dict[str, Any]) -> Artefact:
+        number = len(self.made)
+        fresh = self.drawn.fresh[number]
+        key = digest_json([kind, number])
+        meta = {"key": key, "inputs": inputs, "code": _codes().get(kind, "") if fresh else "old"}
+        folder = self.data / parent / f"{label}-{key[:12]}"
+        made = commit(folder, meta, lambda path: (path / "a.bin").write_bytes(content.encode()) and None)
+        self.made.append((made, kind))
+        if fresh:
+            self.fresh.add(folder)
+        if self.drawn.damaged[number]:
+            self.damaged.add(folder)
+        return made
+
+
+def build(data: Path, drawn: Drawn) -> Builder:
+    builder = Builder(data, drawn)
+    units = [
+        builder.make("unit", "cubes/sar-1", "store", f"unit {i % 2 if drawn.twins else i}", {"store": f"{i:064x}"})
+        for i in range(4)
+    ]
+    sets = [
+        builder.make(
+            "set",
+            "cubes/sar-1",
+            "set",
+            f"set {i}",
+            {
+                "units": {f"store {unit.digest[:3]}": unit.digest for unit in of},
+                "folders": [unit.folder.name for unit in of],
+            },
+        )
+        for i, of in enumerate((units[:2], units[2:], units[1:3]))
+    ]
+    models = [builder.make("model", "models", "sar", f"model {i}", {"cubes": cubes_digest(sets[i])}) for i in range(3)]
+    for i, (of_set, of_model) in enumerate(drawn.products):
+        inputs = {"cubes": cubes_digest(sets[of_set]), "model": models[of_model].digest}
+        embeddings = builder.make("embeddings", "embeddings", "sar", f"embeddings {i}", inputs)
+        evaluation = builder.make(
+            "evaluation", "reports", "evaluation", f"figures {i}", {**inputs, "embeddings": embeddings.digest}
+        )
+        if i == 1:
+            others = {"set": sets[of_set].digest, "evaluation": evaluation.digest, "embeddings": embeddings.digest}
+            builder.make("report", "reports", "sar", f"page {i}", {**others, "model": models[of_model].digest})
+    if drawn.current >= 0:
+        name = sets[drawn.current].folder.name
+        note = {"set": name, "checksum": digest_json(name)}
+        write_bytes(data / "cubes/sar-1/current.json", json.dumps(note).encode())
+    for folder in builder.damaged:
+        (folder / "a.bin").write_bytes(b"other")
+    return builder
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn=DRAWN)
+def test_nothing_goes_that_is_whole_and_needed(drawn: Drawn) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        data = Path(folder)
+        builder = build(data, drawn)
+        kinds = {made.folder: kind for made, kind in builder.made}
+        whole = {made.folder: made for made, _ in builder.made if made.folder not in builder.damaged}
+        before = {path: files(path) for path in whole}
+
+        found = garbage(data)
+        gone = {one.path for one in collect(found)}
+
+        assert gone == {one.path for one in found}
+        left = {path for path, _ in artefacts(data)}
+        assert left == kinds.keys() - gone
+        # Only what is damaged goes, or is of another version and no product.
+        products = {path for path in whole if kinds[path] in ("embeddings", "report")}
+        assert gone >= builder.damaged
+        assert not (gone - builder.damaged) & (builder.fresh | products)
+        # What was made from what: for all that stays, there is what it was made from, as far as it was there.
+        for path in left:
+            inputs = whole[path].meta["inputs"]
+            for name in ("model", "embeddings", "evaluation", "set"):
+                makers = {one for one, made in whole.items() if made.digest == inputs.get(name)}
+                assert not makers or makers & left
+            if "cubes" in inputs:
+                makers = {
+                    one for one, made in whole.items() if kinds[one] == "set" and cubes_digest(made) == inputs["cubes"]
+                }
+                assert not makers or makers & left
+            if kinds[path] == "set":
+                assert {path.parent / name for name in inputs["folders"]} & whole.keys() <= left
+        if drawn.current >= 0:
+            current = [made.folder for made, kind in builder.made if kind == "set"][drawn.current]
+            assert current in left | builder.damaged
+        assert {path: files(path) for path in left} == {path: before[path] for path in left}
+        assert verify(data, lambda *_: None).damaged == []
+        assert garbage(data) == []
+
+
+def test_old_cubes_whose_bytes_new_ones_have_go(rerun: Any) -> None:
+    """The case that frees most: code that was changed and gives the same bytes."""
+    (recipe,) = rerun.data.glob("cubes/sar-*")
+    before = files(rerun.data)
+    for path in sorted(recipe.iterdir()):
+        if (path / "manifest.json").exists():
+            one = shutil.copytree(path, recipe / "copy")
+            meta = {**verify_meta(one), "code": "old", "key": "0123456789ab"}
+            (one / "manifest.json").unlink()
+            commit(
+                recipe / f"{path.name[:-12]}0123456789ab",
+                meta,
+                lambda folder, one=one: shutil.copytree(one, folder, dirs_exist_ok=True) and None,
+            )
+            shutil.rmtree(one)
+    found = garbage(rerun.data)
+    assert len(found) == 3
+    list(collect(found))
+    assert files(rerun.data) == before
+
+
+def verify_meta(folder: Path) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())["meta"]
+    return meta

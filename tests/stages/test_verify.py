@@ -1,0 +1,158 @@
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sarpipe.embeddings.forms import FORMS
+from sarpipe.errors import UsageError
+from sarpipe.stages.inventory import KINDS, artefacts
+from sarpipe.stages.verify import Verified, verify
+from sarpipe.storage import mount, remote_path
+from sarpipe.storage.lock import exclusive
+
+
+def looked(data: Path) -> Verified:
+    return verify(data, lambda *_: None)
+
+
+def everything(data: Path) -> dict[str, tuple[int, int, int]]:
+    """All that there is, folders and locks too, with size, inode and time of the last change."""
+    found = {str(path.relative_to(data)): path.lstat() for path in [data, *data.rglob("*")]}
+    return {name: (status.st_size, status.st_ino, status.st_mtime_ns) for name, status in found.items()}
+
+
+def test_a_finished_run_is_whole_and_verifying_changes_nothing(rerun: Any) -> None:
+    before = everything(rerun.data)
+    found = looked(rerun.data)
+    assert everything(rerun.data) == before
+    assert found.whole
+    assert found.leftovers == []
+    kinds = sorted(look.kind.name for look in found.looks)
+    assert kinds == ["embeddings", "evaluation", "model", "report", "set", "unit", "unit"]
+    ours = [path for path in rerun.data.rglob("*") if path.is_file() and path.parent.parent != rerun.data]
+    in_artefacts = [path for path in ours if not path.name.startswith(".") and path.name != "current.json"]
+    assert found.files == len(in_artefacts)
+
+
+def test_every_file_that_is_damaged_is_named_with_what_makes_it_anew(rerun: Any) -> None:
+    again = {
+        "cubes": "sarpipe preprocess SOURCE",
+        "models": "sarpipe train",
+        "embeddings": "sarpipe embed",
+        "reports": "sarpipe report",
+    }
+    for folder, kind in artefacts(rerun.data):
+        for number, path in enumerate(path for path in sorted(folder.rglob("*")) if path.is_file()):
+            content = path.read_bytes()
+            if number % 3 == 0:
+                path.write_bytes(content[:-2])
+            elif number % 3 == 1:
+                path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+            else:
+                path.unlink()
+            (damaged,) = looked(rerun.data).damaged
+            assert damaged.folder == folder
+            assert str(folder if path.name == "manifest.json" else path) in damaged.wrong[0]
+            if kind.name != "evaluation":
+                assert damaged.kind.again == again[folder.relative_to(rerun.data).parts[0]]
+            path.write_bytes(content)
+    assert looked(rerun.data).whole
+
+
+def test_all_damaged_files_of_an_artefact_are_named(rerun: Any) -> None:
+    (model,) = rerun.data.glob("models/sar-*")
+    (model / "losses.parquet").unlink()
+    (model / "encoder.json").write_bytes(b"{}")
+    (model / "notes.txt").write_bytes(b"")
+    (damaged,) = looked(rerun.data).damaged
+    assert [Path(line.split()[0]).name for line in damaged.wrong] == ["losses.parquet", "notes.txt", "encoder.json"]
+
+
+def test_an_artefact_in_the_place_of_another_is_damage(rerun: Any) -> None:
+    (report,) = rerun.data.glob("reports/sar-*")
+    report.rename(report.with_name("sar-0123456789ab"))
+    (damaged,) = looked(rerun.data).damaged
+    assert "has the key of something else" in damaged.wrong[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[", b'{"set": "set-x", "checksum": "0"}'])
+def test_a_damaged_note_is_named(rerun: Any, content: bytes) -> None:
+    (note,) = rerun.data.glob("cubes/*/current.json")
+    note.write_bytes(content)
+    (rerun.data / "sources").mkdir()
+    (rerun.data / "sources" / "store.json").write_bytes(content)
+    found = looked(rerun.data)
+    assert [path for path, _ in found.notes] == [note, rerun.data / "sources" / "store.json"]
+    assert not found.whole
+
+
+def test_a_current_set_that_is_gone_is_said(rerun: Any) -> None:
+    (cube_set,) = rerun.data.glob("cubes/*/set-*")
+    shutil.rmtree(cube_set)
+    ((note, hint),) = looked(rerun.data).notes
+    assert note.name == "current.json"
+    assert "sarpipe preprocess SOURCE" in hint
+
+
+def test_leftovers_are_named_and_are_no_damage_and_what_is_under_way_is_neither(rerun: Any) -> None:
+    (model,) = rerun.data.glob("models/sar-*")
+    left = [model.with_name(f".tmp-{model.name}"), rerun.data / "cubes" / ".tmp-x"]
+    for path in left:
+        path.mkdir()
+    # Of a writer that was killed; and of one that lives, which holds a lock on it.
+    (rerun.data / "energy" / ".tmp-one.json-1-01234567").write_bytes(b"half")
+    found = looked(rerun.data)
+    assert found.whole
+    assert [one.path.name for one in found.leftovers] == [left[0].name, ".tmp-one.json-1-01234567"]
+    with exclusive(model):
+        assert [one.path.name for one in looked(rerun.data).leftovers] == [".tmp-one.json-1-01234567"]
+        (model / "encoder.json").unlink()
+        found = looked(rerun.data)
+        assert found.whole
+        assert [look.folder for look in found.looks if look.state == "under way"] == [model]
+    assert not looked(rerun.data).whole
+
+
+def test_what_is_not_ours_is_left_out(rerun: Any) -> None:
+    (rerun.data / "models" / "mine").mkdir()
+    (rerun.data / "notes-0123456789ab").mkdir()
+    (rerun.data / "demo" / "models" / "sar-0123456789ab").mkdir(parents=True)
+    assert looked(rerun.data).whole
+
+
+def test_a_folder_that_is_not_there_is_not_said_to_be_whole(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no folder"):
+        looked(tmp_path / "none")
+
+
+def test_every_form_has_a_name_that_is_known() -> None:
+    (form,) = (kind for kind in KINDS if kind.name == "smaller form")
+    assert set(form.label.split("|")) == set(FORMS)
+
+
+def test_output_at_a_url_is_read_from_there_and_not_from_the_cache(
+    finished: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SARPIPE_CACHE", str(tmp_path / "cache"))
+    data = mount(f"{bucket}/output")
+    there = remote_path(f"{bucket}/output", writable=True)
+    for part in ("models", "cubes"):
+        for path in sorted((finished / part).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                (there / path.relative_to(finished).as_posix()).put(path)
+    found = looked(data)
+    assert found.whole
+    assert len(found.looks) == 4
+    assert not data.exists()
+    (model,) = (finished / "models").glob("sar-*")
+    content = (model / "losses.parquet").read_bytes()
+    (there / f"models/{model.name}/losses.parquet").write(content[:-1] + bytes([content[-1] ^ 1]))
+    (damaged,) = looked(data).damaged
+    assert f"{bucket}/output/models/{model.name}/losses.parquet does not match" in damaged.wrong[0]
+    (there / f"models/{model.name}/manifest.json").remove()
+    (damaged,) = looked(data).damaged
+    assert "has no manifest" in damaged.wrong[0]
+    assert not data.exists()
+    assert os.listdir(tmp_path) == []
