@@ -198,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_download(commands)
     for stage in _STAGES:
         _add_stage(commands, stage)
+    _add_quarantine(commands)
     _add_study(commands)
     _add_neuco(commands)
     _add_quantize(commands)
@@ -347,6 +348,26 @@ def _add_data(command: argparse.ArgumentParser) -> None:
         help="all output goes below it: a folder, or a URL as s3://bucket/output; "
         f"SARPIPE_DATA sets the default (now: {data})",
     )
+
+
+def _add_quarantine(commands: Any) -> None:
+    command = _new(
+        commands,
+        "quarantine",
+        "what could not be used, and why",
+        "List the places and stores that the last preprocess of a recipe could not use: why, at which step, where they "
+        "lie, what helps, and the commands to look at each and to try it again.",
+        [
+            "sarpipe quarantine",
+            "sarpipe quarantine --id 0000012   (that place as it is now, date by date)",
+            "sarpipe quarantine --json | jq -r '.quarantine[].path'",
+        ],
+    )
+    _add_settings(command, preset=False)
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--id", metavar="ID", help="this place alone, and what is there now")
+    which.add_argument("--store", metavar="NAME", help="what is of this store, and what is there now")
+    _finish(command, _quarantine, preset=None, format=None, workers=None, dask=None)
 
 
 def _add_study(commands: Any) -> None:
@@ -566,6 +587,12 @@ def _study(options: argparse.Namespace) -> int:
 
     held_out = None if options.held_out is None else _settings(options, options.held_out)
     return run_study(options, _settings(options), held_out)
+
+
+def _quarantine(options: argparse.Namespace) -> int:
+    from sarpipe.flows.quarantine import run_quarantine
+
+    return run_quarantine(options, _settings(options))
 
 
 def _neuco(options: argparse.Namespace) -> int:

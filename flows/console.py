@@ -64,6 +64,13 @@ def print_plan(steps: Sequence[Step]) -> None:
     console.print(f"{done} of {len(steps)} steps are done; nothing was changed (--dry-run)")
 
 
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines of text as they are."""
+    console = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(escape(line))
+
+
 def print_summary(summary: Mapping[str, Any], seen_at: str) -> None:
     """What a run came to.
 
@@ -71,11 +78,7 @@ def print_summary(summary: Mapping[str, Any], seen_at: str) -> None:
         summary: From `sarpipe.stages.chain.summarise`.
         seen_at: How to see the run in the Prefect UI; empty where Prefect had no part.
     """
-    console = RichConsole(stderr=True, highlight=False, soft_wrap=True)
-    for line in _lines(summary):
-        console.print(escape(line))
-    if seen_at:
-        console.print(escape(seen_at))
+    print_lines([*_lines(summary), *([seen_at] if seen_at else [])])
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
@@ -115,4 +118,6 @@ def _quarantined(summary: Mapping[str, Any]) -> list[str]:
     lines = [f"not used: {row['id'] or 'store ' + row['store']}: {row['reason']}" for row in rows[:_NAMED]]
     if len(rows) > _NAMED:
         lines.append(f"not used: {len(rows) - _NAMED} more, all in {summary['outputs']['quarantine']}")
+    if rows:
+        lines.append("'sarpipe quarantine' (with the same --data and --recipe) says how to look at these and try again")
     return lines

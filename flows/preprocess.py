@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow
@@ -19,14 +20,18 @@ from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
+from sarpipe.stages.quarantine import publish_quarantine, quarantine_path
 from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
+from sarpipe.storage import address, open_verified
 from sarpipe.tasks.policy import prepared, run_now, settled
 from sarpipe.tasks.preprocess import collect, preprocess_store
 from sarpipe.tasks.watch import Watch
 
 THREADS = 64
 """Tasks that run at a time. What more than so many Dask workers could do at once would wait here."""
+ENTRIES_SHOWN = 200
+"""Of the quarantine: an artifact is kept in the server's database."""
 
 
 @flow(
@@ -71,7 +76,7 @@ def preprocess(
     receipts, errors = _run(settings, steps)
     units, refused = settle(steps, receipts, errors)
     _table(steps, receipts, errors)
-    cube_set = _collect(settings, units, refused)
+    cube_set = _collect(settings, steps, source, units, refused)
     result: Preprocessed = {
         "units": units,
         "refused": refused,
@@ -82,8 +87,17 @@ def preprocess(
     return Completed(message=_message(result), data=result)  # type: ignore[return-value]
 
 
-def _collect(settings: Settings, units: list[StoreReceipt], refused: dict[str, str]) -> SetReceipt:
+def _collect(
+    settings: Settings, steps: list[Step], source: str, units: list[StoreReceipt], refused: dict[str, str]
+) -> SetReceipt:
     made: SetReceipt = run_now(collect, plan_set(settings, units, refused), units, refused)  # type: ignore[assignment]
+    listed = publish_quarantine(settings, open_verified(Path(made["folder"])), steps, source)
+    where = address(quarantine_path(settings))
+    create_table_artifact(
+        [{str(name): value for name, value in row.items()} for row in listed.head(ENTRIES_SHOWN).to_dict("records")],
+        key="quarantine",
+        description=f"{len(listed):,} entries, an empty id for a whole store; all in {where}",
+    )
     publish_set(settings, made)
     if settings.format == "parquet":
         publish_parquet(settings, units)

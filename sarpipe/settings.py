@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +15,9 @@ from sarpipe.errors import UsageError
 from sarpipe.preprocess.recipe import Recipe, SarRecipe
 from sarpipe.storage import digest_json, is_url, local_path, mount
 from sarpipe.train.settings import TrainSettings
+
+MAX_CONFIG_BYTES = 1_000_000
+_EXAMPLE = "For example train: {epochs: 30}"
 
 
 class Settings(BaseModel):
@@ -81,7 +85,7 @@ def resolve(
     Raises:
         UsageError: A file cannot be read, a name is not known, or a value is out of range; the message names it.
     """
-    tree = _read_yaml(Path(config)) if config is not None else {}
+    tree = _read_yaml(local_path(config)) if config is not None else {}
     if recipe is not None:
         _choose(tree, "recipe", "name", recipe)
     if preset is not None:
@@ -90,6 +94,9 @@ def resolve(
         if name in ("data", "data_url"):
             raise UsageError("the output folder is no setting", "Give it by --data or SARPIPE_DATA")
         _put(tree, name, value)
+    for name in ("model", "labels"):
+        if isinstance(tree.get(name), str):
+            tree[name] = str(local_path(tree[name]))
     for name, given in (("format", format), ("workers", workers), ("dask", dask)):
         if given is not None:
             tree[name] = given
@@ -123,27 +130,40 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise UsageError(f"the settings file {path} is no regular file", "Check --config")
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+        if len(data) > MAX_CONFIG_BYTES:
+            raise UsageError(f"{path} has more than {MAX_CONFIG_BYTES:,} bytes: it holds no settings", "Check --config")
+        tree = yaml.safe_load(data.decode("utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the settings file {path}: {error.strerror}", "Check --config") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not a YAML file of settings: {reason}", "Check --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not a YAML file of settings: {_where(error)}", "Check --config") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise UsageError(
-            f"{path} holds {type(tree).__name__}, needs names with values", "For example train: {epochs: 30}"
-        )
+        raise UsageError(f"{path} holds {type(tree).__name__}, needs names with values", _EXAMPLE)
     if tree.keys() & {"data", "data_url"}:
         raise UsageError(f"{path} sets where output goes", "Give the output folder by --data or SARPIPE_DATA")
-    return _with_names(tree, path)
+    try:
+        return _with_names(tree, path)
+    except RecursionError as error:
+        raise UsageError(f"{path} refers to itself", _EXAMPLE) from error
+
+
+def _where(error: Exception) -> str:
+    """What is wrong and where, without the text around it: the file may be one that was not meant to be shown."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} in line {error.problem_mark.line + 1}"
+    return type(error).__name__
 
 
 def _with_names(tree: dict[Any, Any], path: Path) -> dict[str, Any]:
     for name, value in tree.items():
         if not isinstance(name, str):
-            raise UsageError(f"{path} has the name {name!r}, which is no text", "For example train: {epochs: 30}")
+            raise UsageError(f"{path} has the name {reprlib.repr(name)}, which is no text", _EXAMPLE)
         if isinstance(value, dict):
             _with_names(value, path)
     return tree
@@ -162,7 +182,7 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
     for parent in parents:
         below = tree.setdefault(parent, {})
         if not isinstance(below, dict):
-            raise UsageError(f"--set {name}: {parent} has no fields", "For example --set train.epochs=30")
+            raise UsageError(f"--set {name[:200]}: {parent[:200]} has no fields", "For example --set train.epochs=30")
         tree = below
     tree[last] = value
 
@@ -186,12 +206,13 @@ def _first_problem(error: ValidationError, section: str) -> str:
     problem = error.errors()[0]
     # Of a choice between models pydantic names the chosen one too; in a setting's name it is not.
     parts = [str(part) for part in problem["loc"] if part not in ("sar", "original")]
-    where = f"{section}{'.'.join(parts)}"
+    where = f"{section}{'.'.join(parts)}"[:200]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
         meant = get_close_matches(where, _names(Settings), n=1)
         return f"{where} does not exist{f'; {meant[0]} does' if meant else ''}{more}"
-    return f"{where} cannot be {problem.get('input')!r}: {problem['msg']}{more}"
+    # A few lines of YAML can stand for gigabytes of text.
+    return f"{where} cannot be {reprlib.repr(problem.get('input'))[:200]}: {problem['msg'][:500]}{more}"
 
 
 def _names(model: type[BaseModel], above: str = "") -> list[str]:

@@ -82,7 +82,7 @@ def read_labels(path: Path) -> list[Labels]:
 
 def _read(file: Path) -> Labels:
     try:
-        table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={"id": str})
+        table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, converters={"id": str})
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"labels {file} cannot be read: {reason}", _HINT) from error

@@ -9,17 +9,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, N_DATES
-from sarpipe.errors import DataError
 from sarpipe.preprocess.place import Cube, RejectedPlaceError, make_cube
 from sarpipe.preprocess.quality import quality_flags, used_dates
 from sarpipe.preprocess.recipe import Recipe
 from sarpipe.preprocess.rows import RowWriter
+from sarpipe.preprocess.truth import read_truth, truth_path
 from sarpipe.ssl4eo import Group, Store, UnreadablePlace, read_parts, store_name
 
 INDEX = pa.schema(
@@ -41,15 +40,6 @@ INDEX = pa.schema(
     ]
 )
 QUARANTINE = pa.schema([("id", pa.string()), ("store", pa.string()), ("reason", pa.string())])
-
-
-def truth_path(source: Path | Group) -> Path:
-    """Where a simulator leaves the truth of a store: ``<name>.truth.parquet`` beside it, or in the folder of a group,
-    which has one truth for all of its files.
-    """
-    if isinstance(source, Group):
-        return source.folder / f"{source.folder.name}.truth.parquet"
-    return source.with_name(f"{store_name(source)}.truth.parquet")
 
 
 def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path | None) -> None:
@@ -105,7 +95,7 @@ def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path 
     pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), folder / "index.parquet")
     pq.write_table(pa.Table.from_pylist(rejected, schema=QUARANTINE), folder / "quarantine.parquet")
     if truth_path(source).exists():
-        pq.write_table(_truth(truth_path(source), [row["id"] for row in rows]), folder / "truth.parquet")
+        pq.write_table(read_truth(truth_path(source), [row["id"] for row in rows]), folder / "truth.parquet")
 
 
 def _of_dates(db: NDArray[np.float16], dates: list[int]) -> NDArray[np.float16]:
@@ -142,17 +132,3 @@ def _row(store: Store, i: int, dates: list[int], made: Cube) -> Mapping[str, Any
         "valid_fractions": list(made.valid),
         "flags": quality_flags(made, passes, order),
     }
-
-
-def _truth(path: Path, ids: list[str]) -> pa.Table:
-    try:
-        table = pd.read_parquet(path).set_index("id")
-        if not table.index.is_unique:
-            raise ValueError("an id stands twice")
-        chosen = table.loc[ids].astype(np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path} is not a table of truth for these places: {reason}", "Mend it or take it away"
-        ) from error
-    return pa.Table.from_pandas(chosen.reset_index(), preserve_index=False)

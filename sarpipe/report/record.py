@@ -13,6 +13,10 @@ from sarpipe.report.markup import Html, is_measured, join, number, paragraph, se
 QUARANTINE_ROWS = 200
 """So many rows of the quarantine are shown."""
 
+_LOOK = (
+    "sarpipe quarantine --id ID (or --store NAME), with the same --data and --recipe, shows what is there now; the "
+    "list in the folder quarantine/ of the output has the path of each store, and the command that tries it again."
+)
 _REASON_CHARACTERS = 400
 _PROVENANCE_CHARACTERS = 100_000
 
@@ -49,11 +53,11 @@ def quarantine_section(quarantine: pd.DataFrame) -> Html:
     if quarantine.empty:
         return section("quarantine", heading, paragraph(text("Empty: no place was refused.")))
     shown = quarantine.head(QUARANTINE_ROWS)
-    columns = zip(shown["id"], shown["store"], shown["reason"], strict=True)
-    rows = [(_named(place), _named(store), _clipped(reason)) for place, store, reason in columns]
+    columns = zip(shown["id"], shown["store"], shown["step"], shown["reason"], shown["helps"], strict=True)
+    rows = [(_named(place), _named(store), *map(_clipped, said)) for place, store, *said in columns]
     count = len(quarantine)
     caption = f"{count:,} {'entry' if count == 1 else 'entries'}; these places have no embedding"
-    parts = [table(caption, ["place", "store", "reason"], rows, "words")]
+    parts = [table(caption, ["place", "store", "step", "reason", "what helps"], rows, "words"), paragraph(text(_LOOK))]
     if count > len(shown):
         more = f"{count - len(shown):,} more are not shown. The full list is in the folder quarantine/ of the output."
         parts.append(paragraph(text(more)))

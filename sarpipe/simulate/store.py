@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sarpipe.channels import N_DATES, PLACE_SIZE, POLARISATIONS
 from sarpipe.errors import UsageError
+from sarpipe.preprocess.truth import sealed
 from sarpipe.simulate.place import MAX_PLACES, SimulatedPlace, simulate_place
 from sarpipe.storage.durable import fsync_path, fsync_tree, write_bytes
 
@@ -176,7 +177,7 @@ def _truth(places: list[SimulatedPlace]) -> bytes:
     columns: dict[str, list[Any]] = {"id": [place.id for place in places]}
     columns |= {name: [place.truth[name] for place in places] for name in places[0].truth}
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    pq.write_table(sealed(pa.table(columns)), buffer)
     return buffer.getvalue()
 
 

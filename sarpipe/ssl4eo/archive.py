@@ -25,7 +25,11 @@ MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
 MAX_FILES = 10_000
 # Size of the record that ends a zip without a comment, and where in it the number of members stands.
-_END_BYTES, _END_COUNT = 22, 10
+_END_BYTES, _END_COUNT, _END_BEGINS = 22, 10, b"PK\x05\x06"
+_END64_BYTES, _END64_BEGINS = 20, b"PK\x06\x07"
+_MAX_COMMENT = 65_535
+MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
+"""Of `MAX_FILES` files with names of some hundred characters."""
 ZIP_ERRORS = (zlib.error, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError)
 """What zipfile raises on a damaged file; a name that is not UTF-8 is a ValueError."""
 
@@ -151,6 +155,7 @@ def open_zip(
     """
     records: dict[str, tuple[int, str]] = {}
     try:
+        _check_directory(file, path)
         bundle = zipfile.ZipFile(file)
         _check_count(file, path, bundle)
         for member in bundle.infolist():
@@ -169,6 +174,33 @@ def open_zip(
             f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
         ) from error
     return bundle, records
+
+
+def _check_directory(file: IO[bytes], path: object) -> None:
+    """Refuse a directory of more members than any store has before zipfile reads it, which takes seconds and hundreds
+    of bytes for each.
+    """
+    # Found as zipfile finds it: at the very end, or else the last one before a comment.
+    tail = _tail(file, _END_BYTES + _END64_BYTES)
+    at = len(tail) - _END_BYTES
+    if at < 0 or not (tail[at:].startswith(_END_BEGINS) and tail.endswith(b"\0\0")):
+        tail = _tail(file, _END_BYTES + _END64_BYTES + _MAX_COMMENT)
+        at = tail.rfind(_END_BEGINS)
+    if at < 0:
+        return
+    found = int.from_bytes(tail[at + _END_COUNT : at + _END_COUNT + 2], "little")
+    directory = int.from_bytes(tail[at + _END_COUNT + 2 : at + _END_COUNT + 6], "little")
+    if tail[max(0, at - _END64_BYTES) : at].startswith(_END64_BEGINS):
+        raise DataError(f"{path} is a zip for more than 65,535 files or 4 GB: larger than any store of the data set")
+    if found > MAX_FILES or directory > MAX_DIRECTORY_BYTES:
+        raise DataError(
+            f"{path} holds {found:,} files in a directory of {directory:,} bytes: more than any store of the data set"
+        )
+
+
+def _tail(file: IO[bytes], count: int) -> bytes:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - count))
+    return file.read()
 
 
 def _check_count(file: IO[bytes], path: object, bundle: zipfile.ZipFile) -> None:

@@ -111,7 +111,8 @@ def shown_id(key: str) -> str:
     """
     if is_place_id(key):
         return key
-    left = re.sub(r"[^A-Za-z0-9._-]", "_", key)[:100] or "_"
+    # To a spreadsheet what begins with a minus is a formula, to a command an option.
+    left = re.sub(r"[^A-Za-z0-9._-]", "_", key)[:100].lstrip("-.") or "_"
     return f"{left}-{sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 

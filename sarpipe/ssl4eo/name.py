@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,9 @@ from sarpipe.errors import UsageError
 from sarpipe.storage.remote import RemotePath
 
 SUFFIXES = (".zarr.zip", ".zarr", ".tar")
+MAX_NAME_BYTES = 200
+"""A folder's name has at most 255, and ours add a key and a mark of what is not finished."""
+_NAME = re.compile(r"\w[\w .,()+=@-]{0,119}")
 
 
 class Named(Protocol):
@@ -31,6 +35,13 @@ def store_name(store: Named) -> str:
         if store.name.endswith(suffix):
             return store.name.removesuffix(suffix)
     return store.name
+
+
+def is_store_name(name: str) -> bool:
+    """Whether a store of this name can be worked on: it names folders and stands in tables and lists, so it begins with
+    a letter, a digit or ``_`` and holds besides these only spaces and ``.,()+=@-``, 120 characters at most.
+    """
+    return _NAME.fullmatch(name) is not None and len(name.encode()) <= MAX_NAME_BYTES
 
 
 def in_order(stores: Iterable[N]) -> list[N]:

@@ -170,7 +170,7 @@ def local_copy(store: Source) -> Iterator[Path | Group]:
 
 
 def truth_of(store: RemotePath | RemoteGroup) -> RemotePath:
-    """Where the truth of a store is, as `sarpipe.preprocess.unit.truth_path`."""
+    """Where the truth of a store is, as `sarpipe.preprocess.truth.truth_path`."""
     if isinstance(store, RemoteGroup):
         return store.folder / f"{store.folder.name}.truth.parquet"
     return store.with_name(f"{store_name(store)}.truth.parquet")

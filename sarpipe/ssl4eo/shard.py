@@ -34,7 +34,7 @@ def open_shard(path: Path) -> Bundle:
             return Bundle(store_name(path), tuple(_members(path, file)), named_by_file=False)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist", "It was moved or deleted: run it again") from error
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error

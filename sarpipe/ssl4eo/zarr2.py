@@ -135,9 +135,9 @@ def _read_chunk(archive: Files, info: ArrayInfo, key: str, target: NDArray[Any])
 
 
 def _fill(archive: Files, info: ArrayInfo) -> NDArray[Any]:
-    """The fill value; where there is none, NaN for floats: 0 degrees would be a place."""
+    """The fill value; where there is none, or Zarr's default of 0, NaN for floats: 0 degrees would be a place."""
     floating = info.dtype.kind == "f"
-    if info.fill is None:
+    if info.fill is None or info.fill == 0:
         return np.array(math.nan if floating else 0, info.dtype)
     try:
         # JSON says "NaN" and "Infinity" as text, which float() reads.

@@ -9,16 +9,17 @@ from typing import Any, TypedDict
 from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Source
-from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set, quarantine_path
+from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set
 from sarpipe.stages.cubes_parquet import parquet_folder
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
 from sarpipe.stages.places import read_quarantine
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
+from sarpipe.stages.quarantine import quarantine_path
 from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
-from sarpipe.storage import Artefact, address, inspect, open_verified, synced
+from sarpipe.storage import Artefact, address, inspect, local_path, open_verified, synced
 
 STAGES = ("preprocess", "train", "embed", "evaluate", "report")
 _PLANS: dict[str, Callable[..., Step]] = {
@@ -47,7 +48,7 @@ def find_cubes(settings: Settings, folder: str | None) -> Artefact:
     """
     if folder is None:
         return current_set(settings)
-    path = Path(folder).resolve()
+    path = local_path(folder).resolve()
     if path.parent != settings.cubes_folder:
         raise UsageError(
             f"{path} is no set of cubes below {settings.cubes_folder}", "Leave it out to take the last one"

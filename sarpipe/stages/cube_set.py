@@ -14,14 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sarpipe.errors import DamagedError, DataError, UsageError
-from sarpipe.preprocess.unit import INDEX, QUARANTINE
+from sarpipe.preprocess.unit import INDEX
+from sarpipe.quarantine import ENTRIES
 from sarpipe.settings import Settings
+from sarpipe.stages.conservation import check_set, check_unit
 from sarpipe.stages.places import UNIT, UNIT_ROW, read_quarantine
 from sarpipe.stages.preprocess import LOOKS, StoreReceipt
+from sarpipe.stages.quarantine import quarantine_path
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact, address, digest_json, fetched, open_verified, read_small, synced, write_small
 
-CODE = ("stages/cube_set.py", "stages/places.py", "preprocess/unit.py")
+CODE = ("stages/cube_set.py", "stages/places.py", "preprocess/unit.py", "quarantine.py", "stages/conservation.py")
 
 
 class SetReceipt(Receipt):
@@ -76,16 +79,15 @@ def make_set(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, st
 
 
 def publish_set(settings: Settings, cube_set: SetReceipt) -> None:
-    """Note a set as the current one of its recipe, and write the list of what is in quarantine.
+    """Note a set as the current one of its recipe.
 
     Raises:
         DataError: No place is left.
     """
     folder = Path(cube_set["folder"])
-    quarantine = read_quarantine(open_verified(folder))
-    write_small(quarantine_path(settings), quarantine.to_csv(index=False, lineterminator="\n").encode())
     if not cube_set["places_kept"]:
-        raise DataError(_nothing_left(cube_set, quarantine), f"{address(quarantine_path(settings))} names all")
+        reason = _nothing_left(cube_set, read_quarantine(open_verified(folder)))
+        raise DataError(reason, f"{address(quarantine_path(settings))} names all")
     document = {"set": folder.name, "checksum": digest_json(folder.name)}
     write_small(settings.cubes_folder / "current.json", json.dumps(document).encode())
 
@@ -98,11 +100,6 @@ def _nothing_left(cube_set: SetReceipt, quarantine: pd.DataFrame) -> str:
         return f"no place is left: all {cube_set['places_in']} are in quarantine: {first}"
     refused = cube_set["stores_refused"]
     return f"no store could be used, {refused} {'was' if refused == 1 else 'were'} refused: {first}"
-
-
-def quarantine_path(settings: Settings) -> Path:
-    """The list of the recipe's quarantined places and refused stores, for people: CSV ``id,store,reason``."""
-    return settings.data / "quarantine" / f"{settings.cubes_folder.name}.csv"
 
 
 def current_set(settings: Settings) -> Artefact:
@@ -134,21 +131,22 @@ def current_set(settings: Settings) -> Artefact:
 def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> None:
     with ThreadPoolExecutor(LOOKS) as looking:
         artefacts = list(looking.map(lambda unit: fetched(Path(unit["folder"]), unit["digest"]), units))
+    for artefact in artefacts:
+        check_unit(artefact)
     index = _concatenate([_with_place(artefact) for artefact in artefacts], _empty_index())
     twice = index["id"].duplicated()
+    whole_stores = pd.DataFrame({"id": "", "store": list(refused), "reason": list(refused.values())}, dtype=object)
     quarantine = pd.concat(
         [
-            _concatenate([pd.read_parquet(a.path("quarantine.parquet")) for a in artefacts], _empty(QUARANTINE)),
+            *(_put_aside(artefact) for artefact in artefacts),
             _duplicates(index, twice),
-            pd.DataFrame(
-                {"id": "", "store": list(refused), "reason": list(refused.values())}, columns=QUARANTINE.names
-            ),
+            whole_stores.assign(step="open"),
         ],
         ignore_index=True,
     )
     kept = index[~twice]
     pq.write_table(pa.Table.from_pandas(kept, _set_schema(), preserve_index=False), folder / "index.parquet")
-    pq.write_table(pa.Table.from_pandas(quarantine, QUARANTINE, preserve_index=False), folder / "quarantine.parquet")
+    pq.write_table(pa.Table.from_pandas(quarantine, ENTRIES, preserve_index=False), folder / "quarantine.parquet")
     truth = _truth(artefacts, kept)
     if truth is not None:
         truth.to_parquet(folder / "truth.parquet", index=False)
@@ -175,8 +173,7 @@ def _counts(
         "places_quarantined": int((quarantine["id"] != "").sum()),
         "stores_refused": len(refused),
     }
-    if counts["places_in"] != counts["places_kept"] + counts["places_quarantined"]:
-        raise DamagedError(f"places were lost: {counts}", "Run 'sarpipe preprocess SOURCE --force'")
+    check_set(counts, kept["id"].tolist())
     return counts
 
 
@@ -187,10 +184,18 @@ def _with_place(artefact: Artefact) -> pd.DataFrame:
     return table
 
 
+def _put_aside(artefact: Artefact) -> pd.DataFrame:
+    """The places that a unit could not use: their file could not be read, or the recipe does not take them."""
+    table = pd.read_parquet(artefact.path("quarantine.parquet"))
+    unreadable = json.loads(artefact.path("unit.json").read_bytes())["unreadable"]
+    return table.assign(step=np.where(table["id"].isin(unreadable), "read", "cube"))
+
+
 def _duplicates(index: pd.DataFrame, twice: pd.Series) -> pd.DataFrame:
     first = index.drop_duplicates("id").set_index("id")["store"]
     again = index.loc[twice, ["id", "store"]]
-    return again.assign(reason=[f"store {first[place]} has a place of this id too" for place in again["id"]])
+    reasons = [f"store {first[place]} has a place of this id too" for place in again["id"]]
+    return again.assign(reason=reasons, step="collect")
 
 
 def _truth(artefacts: Sequence[Artefact], kept: pd.DataFrame) -> pd.DataFrame | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sarpipe.energy import Energy, Meter
 from sarpipe.settings import Settings
+from sarpipe.stages.conservation import check_embedded, check_trained
 from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
@@ -27,6 +28,7 @@ CODE = (
     "energy.py",
     "standard.py",
     "memory.py",
+    "stages/conservation.py",
     "stages/places.py",
     "stages/provenance.py",
     "stages/embed.py",
@@ -93,11 +95,15 @@ def make_embeddings(
 def _embed(
     settings: Settings, cube_set: Artefact, model: Artefact, on_batch: OnBatch | None
 ) -> tuple[Embeddings, Energy]:
+    import pyarrow.parquet as pq
+
     from sarpipe.embeddings.table import Embeddings
     from sarpipe.model.extract import embed
     from sarpipe.model.weights import load_encoder
 
     places = open_cubes(cube_set, settings.memory_gb)
+    if model.meta["inputs"].get("cubes") == cubes_digest(cube_set):
+        check_trained(model, len(places.ids))
     encoder = load_encoder(model.folder)
     meter = Meter(_gpu(settings.device))
 
@@ -107,7 +113,10 @@ def _embed(
             on_batch(done, total)
 
     vectors = embed(encoder, places.cubes, device=settings.device, progress=progress)
-    return Embeddings(places.ids, vectors, places.index), meter.stop()
+    table = Embeddings(places.ids, vectors, places.index)
+    kept = pq.read_table(cube_set.path("index.parquet"), columns=["id"])["id"].to_pylist()
+    check_embedded(kept, table.ids, table.vectors)
+    return table, meter.stop()
 
 
 def _origin(name: str, step: Step, cube_set: Artefact, model: Artefact) -> Origin:

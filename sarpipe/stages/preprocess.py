@@ -15,9 +15,19 @@ import pyarrow.parquet as pq
 
 from sarpipe.errors import DataError
 from sarpipe.preprocess.kernel import way
-from sarpipe.preprocess.unit import truth_path, write_unit
+from sarpipe.preprocess.truth import truth_path
+from sarpipe.preprocess.unit import write_unit
 from sarpipe.settings import Settings
-from sarpipe.ssl4eo import Archive, RemoteGroup, Source, UnreadablePlace, find_stores, open_source, store_name
+from sarpipe.ssl4eo import (
+    Archive,
+    RemoteGroup,
+    Source,
+    UnreadablePlace,
+    find_stores,
+    is_store_name,
+    open_source,
+    store_name,
+)
 from sarpipe.ssl4eo.bundle import Bundle, shown_id
 from sarpipe.ssl4eo.remote import (
     REQUESTS,
@@ -37,6 +47,9 @@ from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 CODE = ("channels.py", "preprocess", "ssl4eo")
 LOOKS = 8
 """Units that are looked at side by side: hashing leaves Python's lock, and the disk may be what is waited for."""
+
+
+_NAMES = "Give it one of letters, digits, '.', '_' and '-', of at most 120 characters"
 
 
 class StoreReceipt(Receipt):
@@ -107,6 +120,9 @@ def unit_receipt(step: Step) -> StoreReceipt:
 
 def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bool) -> Step:
     name = store_name(source)
+    if not is_store_name(name):
+        why = f"its name {ascii(name)[:100]} cannot name what is made of it"
+        return refused("preprocess", shown_id(name), f"{why}. {_NAMES}", source)
     try:
         opened = _opened(settings, source, remember=remember)
         inputs = _inputs(opened, source)

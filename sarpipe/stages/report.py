@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from sarpipe.quarantine import with_help
 from sarpipe.settings import Settings
+from sarpipe.stages.conservation import check_embedded, check_evaluated, check_set
 from sarpipe.stages.places import load_cubes, read_quarantine, source_bytes
 from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
@@ -23,8 +25,10 @@ CODE = (
     "search",
     "embeddings",
     "memory.py",
+    "quarantine.py",
     "sphere.py",
     "standard.py",
+    "stages/conservation.py",
     "stages/places.py",
     "stages/provenance.py",
     "stages/report.py",
@@ -77,6 +81,10 @@ def _write(
     places = load_cubes(cube_set)
     table = read_geoparquet(embeddings.path("embeddings.parquet"))
     counts = json.loads(cube_set.path("counts.json").read_bytes())
+    figures = json.loads(evaluation.path("figures.json").read_bytes())
+    check_set(counts, places.ids)
+    check_embedded(places.ids, table.ids, table.vectors)
+    check_evaluated(len(places.ids), figures["places"]["given"])
     losses = pd.read_parquet(model.path("losses.parquet"))
     vectors = table.vectors[[table.ids.index(place) for place in places.ids]]
     page = render(
@@ -92,7 +100,7 @@ def _write(
                 "recipe": cube_set.meta["settings"]["name"],
                 "preset": model.meta["settings"]["preset"],
             },
-            figures=json.loads(evaluation.path("figures.json").read_bytes()),
+            figures=figures,
             losses=losses,
             monitors=pd.read_parquet(model.path("monitors.parquet")),
             places=places,
@@ -101,7 +109,7 @@ def _write(
             compression=compression(
                 source_bytes(cube_set), counts["places_in"], float(places.index["dates"].map(len).mean())
             ),
-            quarantine=read_quarantine(cube_set),
+            quarantine=with_help(read_quarantine(cube_set)),
             provenance=provenance(step),
         )
     )

@@ -56,6 +56,9 @@ _CREDENTIALS = {
 }
 
 
+_MAX_PATH, _MAX_PART = 4000, 255
+
+
 def is_url(text: str | Path | RemotePath) -> bool:
     """Whether a path is the URL of something remote; ``file://`` is not."""
     return isinstance(text, RemotePath) or (
@@ -64,10 +67,22 @@ def is_url(text: str | Path | RemotePath) -> bool:
 
 
 def local_path(text: str | Path) -> Path:
-    """The path on this machine, of a path or a ``file://`` URL; ``~`` is expanded."""
+    """The path on this machine, of a path or a ``file://`` URL; ``~`` is expanded.
+
+    Raises:
+        UsageError: No file can have this path.
+    """
     if isinstance(text, str) and text.lower().startswith("file://"):
-        return Path(unquote(urlsplit(text).path))
-    return Path(os.path.expanduser(text))
+        text = unquote(urlsplit(text).path)
+    path = Path(os.path.expanduser(text))
+    # What a terminal cannot type, a parameter of a flow can hold.
+    try:
+        parts = [os.fsencode(part) for part in path.parts]
+    except UnicodeEncodeError:
+        parts = [b"\0"]
+    if any(b"\0" in part or len(part) > _MAX_PART for part in parts) or sum(map(len, parts)) > _MAX_PATH:
+        raise UsageError(f"{ascii(str(path))[:100]} cannot be a path", "A path has at most 4,000 bytes, a name 255")
+    return path
 
 
 @dataclass(frozen=True)
@@ -340,6 +355,9 @@ def _filesystem(url: str) -> tuple[Any, str]:
         ) from error
     except ValueError as error:
         raise UsageError(f"{_masked(url)}: {error}", "For example s3://bucket/folder") from error
+    except OSError as error:
+        # Of some protocols it connects at once.
+        raise RemoteError(f"{_masked(url)} cannot be reached: {error}", "Check the URL and the network") from error
     if hasattr(fs, "retries"):
         # Of s3fs and gcsfs: attempts below ours would multiply with them.
         fs.retries = 1

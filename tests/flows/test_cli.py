@@ -157,6 +157,7 @@ def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: 
                 "evaluate",
                 "report",
                 "run",
+                "quarantine",
                 "quantize",
                 "dequantize",
                 "search",

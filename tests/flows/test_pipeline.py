@@ -75,7 +75,7 @@ def test_a_store_has_a_task_run_of_its_name(first_run: tuple[dict[str, Any], Sta
     state = preprocess(**parameters, return_state=True)
     runs = task_runs(run_id(state))
     assert set(runs) == {f"preprocess {FIRST}", f"preprocess {SECOND}", "collect cubes"}
-    assert artifact_types(run_id(state)) == {"progress": 1, "table": 1}
+    assert artifact_types(run_id(state)) == {"progress": 1, "table": 2}
 
 
 def test_a_second_run_computes_nothing(first_run: tuple[dict[str, Any], State[Any]]) -> None:
@@ -141,6 +141,7 @@ def test_each_stage_leaves_its_artifacts(first_run: tuple[dict[str, Any], State[
     assert {key: artifact.type for key, artifact in found.items()} == {
         "preprocess-progress": "progress",
         "stores": "table",
+        "quarantine": "table",
         "train-progress": "progress",
         "loss": "image",
         "embed-progress": "progress",

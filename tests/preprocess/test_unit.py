@@ -12,7 +12,8 @@ import pytest
 from sarpipe.errors import DataError
 from sarpipe.preprocess.place import make_cube
 from sarpipe.preprocess.recipe import OriginalRecipe, SarRecipe
-from sarpipe.preprocess.unit import truth_path, write_unit
+from sarpipe.preprocess.truth import truth_path
+from sarpipe.preprocess.unit import write_unit
 from sarpipe.simulate.place import SimulatedPlace
 from sarpipe.ssl4eo import Group, read_store
 

@@ -15,6 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from sarpipe.cubes import CubeSet
+from sarpipe.quarantine import with_help
 from sarpipe.report import Report
 
 DATES = [np.datetime64(day) for day in ("2020-02-21", "2020-05-27", "2020-08-19", "2020-11-27")]
@@ -118,7 +119,9 @@ def make_report(
             vectors=np.random.default_rng(0).normal(size=(count, 64)).astype(np.float32),
             labels=None,
             compression={"bytes_a_place": {"raw_float16_cube": 1115136, "embedding": 4096}, "ratio": 272.25},
-            quarantine=pd.DataFrame({"id": ["0000099"], "store": ["store_000002"], "reason": ["only 31% hold data"]}),
+            quarantine=with_help(
+                pd.DataFrame([{"id": "0000099", "store": "s_000002", "step": "cube", "reason": "only 31% hold data"}])
+            ),
             provenance={"settings": {"looks": 4.4}, "digests": {"cubes": "a" * 64}},
         )
 

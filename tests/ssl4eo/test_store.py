@@ -271,10 +271,13 @@ def test_what_may_be_unknown_may_be_missing(read: Callable[..., Store], raw_file
     assert {name for row in store.orbit_passes for name in row} == {"unknown"}
 
 
-def test_chunks_left_out_of_coordinates_are_unknown_and_not_zero(read: Callable[..., Store], raw_files: Files) -> None:
+@pytest.mark.parametrize("fill", [None, 0, 0.0])
+def test_chunks_left_out_of_coordinates_are_unknown_and_not_zero(
+    read: Callable[..., Store], raw_files: Files, fill: float | None
+) -> None:
     files = raw_files(file_id=np.full((2, 4), "not known"))
     for name in ("center_lat", "center_lon", "x_", "y_"):
-        files = edited(files, name, fill_value=None)
+        files = edited(files, name, fill_value=fill)
     for chunk in ("center_lat/0", "center_lon/0", "crs/0", "time_/0.0", "x_/0.0", "y_/0.0"):
         del files[chunk]
     store = read(files)
