@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Where packages lie beside an index, if pip was told so.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export DO_NOT_TRACK := 1
+# Threads that wait for each other must not take the cores of others: ten times slower on a machine that is busy.
+export OMP_WAIT_POLICY ?= passive
 # Where it is set (in many containers), every process would compile all that it imports anew: 4 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -13,9 +15,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/.ready data/demo/stores/.simulated
 	$(BIN)/sarpipe run data/demo/stores --data data/demo --config data/configs/demo.yaml --prefect
 
-# A process a core, a file of tests in one of them. Threads that wait for each other must not take the cores of both.
+# A process a core, a file of tests in one of them.
 test: .venv/.ready
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 # Faults that take long to try in all their places: most of an hour.
 test-faults: .venv/.ready

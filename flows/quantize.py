@@ -7,6 +7,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from sarpipe.channels import N_DATES
 from sarpipe.embeddings.compression import RAW_VALUES
 from sarpipe.errors import UsageError
@@ -31,11 +33,12 @@ def run_quantize(options: Namespace, settings: Settings) -> int:
         return 0
     receipt = make_quantized(step, embeddings)
     file = address(Path(receipt["folder"]) / receipt["file"])
+    size = (Path(receipt["folder"]) / receipt["file"]).stat().st_size
     ratio = _RAW_BYTES * receipt["dates_a_place"] / receipt["bytes_a_place"]
     print(
         f"{options.form} {'computed' if receipt['computed'] else 'reused'}: {receipt['places']:,} places of "
         f"{receipt['bytes_a_place']:,} bytes, and {receipt['overhead_bytes']:,} bytes once; {ratio:,.0f} times smaller "
-        f"than the raw float16 cube\n  {file}\nNext: sarpipe dequantize {file} OUT.parquet",
+        f"than the raw float16 cube\n  {file} ({decimal(size)})\nNext: sarpipe dequantize {file} OUT.parquet",
         file=sys.stderr,
     )
     if options.json:

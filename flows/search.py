@@ -22,6 +22,8 @@ def run_search(options: Namespace) -> int:
     # What is wrong with the command is said before anything large is read.
     cube = None if options.cube is None else read_cube(options.cube)
     _check_out(options.out)
+    if options.within_km is not None and options.at is None:
+        raise UsageError("--within-km says how far from --at a place may be", "Give --at LAT,LON, or leave it out")
     data = output_folder(options.data)
     source = find_source(data, options.embeddings)
     index = open_index(source, data, _say)

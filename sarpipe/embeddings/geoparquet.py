@@ -99,6 +99,8 @@ def write_places(
         # Vectors do not repeat, so a dictionary only costs.
         use_dictionary=list(known),
         use_byte_stream_split=list(split),
+        # A file is copied away from the manifest that has its checksum.
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table, row_group_size=_ROW_GROUP)
         if beside:
@@ -127,12 +129,13 @@ def read_places(path: Path, fields: Sequence[pa.Field]) -> tuple[pa.Table, pd.Da
     """These columns of what `write_places` wrote, without nulls, and what is known of the places.
 
     Raises:
-        DataError: The file cannot be read, lacks a column or has another type of it, or a place has none of what stands
-            for it.
+        DataError: The file cannot be read, a page does not match its checksum, it lacks a column or has another type of
+            it, or a place has none of what stands for it.
     """
     try:
         _check_schema(path, pq.read_schema(path), fields)
-        table = pq.read_table(path, columns=[*_INDEX, *(field.name for field in fields)])
+        columns = [*_INDEX, *(field.name for field in fields)]
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as GeoParquet: {reason}", "Run the embed stage again") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,8 @@ class Plot:
 
 def draw(embeddings: Embeddings, color: Labels | None, kind: Kind) -> Plot:
     """See `sarpipe.notebook.places.Places.plot`."""
+    if kind not in get_args(Kind):
+        raise UsageError(f"kind is {kind!r}", f"Take one of {', '.join(map(repr, get_args(Kind)))}")
     points, axes_names = _points(embeddings, kind)
     figure, axes = new_axes(560, 380, *axes_names)
     axes.set_axisbelow(True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sarpipe.errors import DamagedError
+from sarpipe.errors import DamagedError, UsageError
 from sarpipe.settings import Settings
 from sarpipe.stages.places import cubes_digest, load_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
@@ -18,6 +18,7 @@ from sarpipe.storage import Artefact
 if TYPE_CHECKING:
     from sarpipe.cubes import CubeSet
     from sarpipe.evaluate.encoded import Encode
+    from sarpipe.evaluate.labels import Labels
 
 CODE = (
     "channels.py",
@@ -132,6 +133,7 @@ def _evaluate(
     encode = partial(embed, trained, device=settings.device, batch_size=_BATCH)
     _check_shipped(embeddings, places, encode)
     labels = [] if settings.labels is None else read_labels(settings.labels)
+    _check_known(labels, places.ids)
     if labels:
         together(labels, places.ids).to_parquet(folder / LABELS, index=False)
     figures = evaluate(
@@ -148,6 +150,17 @@ def _evaluate(
     figures["notes"].insert(0, _OWN if model.meta["inputs"].get("cubes") == cubes_digest(cube_set) else _FOREIGN)
     text = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False)
     (folder / "figures.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _check_known(labels: Sequence[Labels], ids: Sequence[str]) -> None:
+    """See that every file of labels is of some of the places: minutes are not spent on what says nothing of them."""
+    for one in labels:
+        if not one.table["id"].isin(ids).any():
+            raise UsageError(
+                f"no id of {one.name} is of one of these {len(ids):,} places: theirs look like {ids[0]!r}, "
+                f"the labels' like {one.table['id'].iloc[0]!r}",
+                "Write ids as text, with their zeros",
+            )
 
 
 def _check_shipped(embeddings: Artefact, places: CubeSet, encode: Encode) -> None:

@@ -92,16 +92,18 @@ def find_source(data: Path, named: str | None) -> Source:
         if (path.parent / MANIFEST).is_file() and path.name == _PARQUET:
             return _of_artefact(inspect(path.parent))
         return Source(path, file_sha256(path), None)
+    if named is None and (data / MANIFEST).is_file() and (data / _PARQUET).is_file():
+        return _of_artefact(inspect(data))
     remote = address(data) != str(data)
     there = sorted(folders(data / "embeddings"), key=_made_at, reverse=True)
     # Smaller forms lie there too. What is damaged and was made later is an error: an older one is another answer.
     whole = (synced(folder) if remote else inspect(folder) for folder in there if named in (None, folder.name))
-    made = (artefact for artefact in whole if _PARQUET in artefact.files)
+    made = (artefact for artefact in whole if _PARQUET in artefact.files or (named and _table(artefact)))
     found = list(made) if remote else list(islice(made, 1))
     if not found:
         what = f"embeddings {named!r}" if named else "embeddings"
         others = ", ".join(folder.name for folder in there)
-        hint = f"There are {others}" if others else "Run 'sarpipe run SOURCE' or 'sarpipe embed' first"
+        hint = f"There are {others}" if others else _elsewhere(data)
         raise UsageError(f"there are no {what} below {address(data)}", hint)
     if remote and len(found) > 1:
         names = ", ".join(artefact.folder.name for artefact in found)
@@ -119,6 +121,8 @@ def made_last(data: Path, named: str | None = None) -> Artefact:
     source = find_source(data, named)
     if source.artefact is None:
         raise UsageError(f"{named} is a file by itself", "Name a folder of embeddings below the output folder")
+    if source.parquet.name != _PARQUET:
+        raise UsageError(f"{named} is a smaller form of embeddings", "Name the embeddings that it was made from")
     return open_verified(source.artefact.folder)
 
 
@@ -168,7 +172,7 @@ def read_table(source: Source) -> Any:
     from sarpipe.embeddings.quantized import is_quantized, read_quantized
 
     if source.artefact is not None:
-        others = [name for name in source.artefact.files if name != _PARQUET]
+        others = [name for name in source.artefact.files if name != source.parquet.name]
         open_verified(source.artefact.folder, unread=others)
     return read_quantized(source.parquet)[0] if is_quantized(source.parquet) else read_geoparquet(source.parquet)
 
@@ -219,7 +223,9 @@ def embed_cube(source: Source, data: Path, cube: NDArray[np.float32], device: st
         found = _artefact_of(folder, lambda model: model.digest == digest)
         if found is not None:
             open_verified(found.folder)
-            vector: NDArray[np.float32] = embed(load_encoder(found.folder), cube[None], device=device, batch_size=1)[0]
+            vector: NDArray[np.float32] = embed(
+                load_encoder(found.folder), cube[None].copy(), device=device, batch_size=1
+            )[0]
             return vector
     raise UsageError(
         f"the model that made {source.parquet} (digest {str(digest)[:12]}) is not below {address(data)}",
@@ -265,7 +271,20 @@ def cubes_of(source: Source, data: Path, ids: Sequence[str]) -> tuple[NDArray[np
 
 
 def _of_artefact(artefact: Artefact) -> Source:
-    return Source(artefact.path(_PARQUET), artefact.digest, artefact)
+    return Source(artefact.path(_table(artefact) or _PARQUET), artefact.digest, artefact)
+
+
+def _table(artefact: Artefact) -> str | None:
+    """The GeoParquet file of embeddings, or of a smaller form of them."""
+    tables = [name for name in artefact.files if name.endswith(".parquet")]
+    return _PARQUET if _PARQUET in tables else next(iter(tables), None)
+
+
+def _elsewhere(data: Path) -> str:
+    below = sorted(path.parent for path in data.glob("*/embeddings") if any(folders(path)))
+    if below:
+        return f"There are some in {below[0]}: give it with --data"
+    return "Run 'sarpipe run SOURCE' or 'sarpipe embed' first"
 
 
 def _made_at(folder: Path) -> tuple[int, str]:

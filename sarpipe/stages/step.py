@@ -17,6 +17,8 @@ from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect
 
 State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
+_SHOWN = 3
+"""So many differences are named."""
 _LIBRARIES = ("sarpipe", "numpy", "opencv-python-headless", "torch", "pyarrow")
 
 
@@ -99,7 +101,7 @@ def plan_step(
         "settings": dict(settings),
         **made,
     }
-    state, why = _look(folder, key, force=force)
+    state, why = _look(folder, meta, force=force)
     return Step(stage, name, folder, key, state, why, meta)
 
 
@@ -160,20 +162,48 @@ def require(step: Step, command: str) -> Artefact:
     return inspect(step.folder)
 
 
-def _look(folder: Path, key: str, *, force: bool) -> tuple[State, str]:
+def _look(folder: Path, meta: Mapping[str, Any], *, force: bool) -> tuple[State, str]:
     try:
         artefact = synced(folder)
     except FileNotFoundError:
-        return "missing", _why_missing(folder)
+        return "missing", _why_missing(folder, meta)
     except DamagedError as error:
         return "damaged", error.message
-    if artefact.meta.get("key") != key:
+    if artefact.meta.get("key") != meta["key"]:
         return "damaged", f"{folder} has the key of something else"
     return ("forced", "there, but to be made again (--force)") if force else ("done", "there, checksums verified")
 
 
-def _why_missing(folder: Path) -> str:
+def _why_missing(folder: Path, meta: Mapping[str, Any]) -> str:
     label = folder.name.rsplit("-", 1)[0]
     same = re.compile(re.escape(label) + "-[0-9a-f]{12}")
-    others = folder.parent.is_dir() and any(same.fullmatch(other.name) for other in folder.parent.iterdir())
-    return "not made yet" if not others else "not made yet; others are there, from other inputs, settings or code"
+    below = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    others = [other for other in below if same.fullmatch(other.name)]
+    if not others:
+        return "not made yet"
+    likest = min(filter(None, (_unlike(other, meta) for other in others)), key=len, default=[])
+    if not likest:
+        return "not made yet; others are there, from other inputs, settings or code"
+    # What differs least is what was meant most likely.
+    shown = ", ".join(likest[:_SHOWN]) + (", ..." if len(likest) > _SHOWN else "")
+    return f"not made yet; the likest of {len(others)} that are there has {shown}"
+
+
+def _unlike(folder: Path, meta: Mapping[str, Any]) -> list[str]:
+    """How an artefact that is there differs from one that is looked for, in words; nothing where that is not known."""
+    try:
+        there = inspect(folder).meta
+    except (FileNotFoundError, DamagedError):
+        return []
+    settings = _flat(there.get("settings", {})), _flat(meta["settings"])
+    theirs, ours = settings
+    unlike = [f"{name} {theirs.get(name)}" for name in sorted(ours) if theirs.get(name) != ours[name]]
+    unlike += ["other inputs"] if there.get("inputs") != meta["inputs"] else []
+    return unlike + (["other code"] if there.get("code") != meta["code"] else [])
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
+    return found

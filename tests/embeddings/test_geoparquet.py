@@ -152,3 +152,21 @@ def test_what_is_no_parquet_file_is_refused_with_its_path(path: Path) -> None:
 def test_provenance_that_json_cannot_say_is_refused(path: Path, embeddings: Embeddings) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_geoparquet(path, replace(embeddings), {"loss": float("nan")})
+
+
+def test_a_flipped_byte_of_a_file_by_itself_changes_no_vector(path: Path, embeddings: Embeddings) -> None:
+    whole = path.read_bytes()
+    before = read_geoparquet(path)
+    noticed = 0
+    for at in np.random.default_rng(0).integers(4, len(whole) - 8, 150):
+        broken = bytearray(whole)
+        broken[at] ^= 0x10
+        path.write_bytes(broken)
+        try:
+            read = read_geoparquet(path)
+        except DataError:
+            noticed += 1
+            continue
+        np.testing.assert_array_equal(read.vectors, before.vectors)
+        assert read.ids == before.ids
+    assert noticed > 100

@@ -162,3 +162,22 @@ def test_a_quantized_file_is_no_file_of_the_embed_stage(
 def test_a_form_learnt_from_another_dimension_is_refused(tmp_path: Path, embeddings: Embeddings) -> None:
     with pytest.raises(DataError, match=r"need \[N, 7\]"):
         write_quantized(tmp_path / "small.parquet", embeddings, replace(Int8(1024), dimensions=7), PROVENANCE)
+
+
+def test_a_flipped_byte_of_a_code_is_noticed(tmp_path: Path, embeddings: Embeddings) -> None:
+    path = tmp_path / "small.parquet"
+    write_quantized(path, embeddings, Int8(1024), PROVENANCE)
+    whole = path.read_bytes()
+    expected = read_quantized(path)[0].vectors
+    noticed = 0
+    for at in np.random.default_rng(0).integers(4, len(whole) - 8, 150):
+        broken = bytearray(whole)
+        broken[at] ^= 0x10
+        path.write_bytes(broken)
+        try:
+            found = read_quantized(path)[0].vectors
+        except DataError:
+            noticed += 1
+            continue
+        np.testing.assert_array_equal(found, expected)
+    assert noticed > 75
