@@ -42,7 +42,9 @@ from sarpipe.stages.cubes_parquet import make_parquet, publish_parquet
 from sarpipe.stages.gc import collect, find_garbage
 from sarpipe.stages.preprocess import make_store, plan_preprocess, unit_receipt
 from sarpipe.stages.quantize import make_quantized, plan_quantize
+from sarpipe.stages.quarantine import publish_quarantine
 from sarpipe.stages.step import made_here
+from sarpipe.storage import inspect
 
 Made = dict[str, Any]
 
@@ -59,8 +61,10 @@ def make_unit(settings: Settings, stores: str) -> Made:
 
 
 def make_the_set(settings: Settings, stores: str) -> Made:
-    units = [unit_receipt(step) for step in plan_preprocess(settings, stores)]
+    steps = plan_preprocess(settings, stores)
+    units = [unit_receipt(step) for step in steps]
     made = make_set(plan_set(settings, units, {}), units, {})
+    publish_quarantine(settings, inspect(Path(made["folder"])), steps, stores)
     publish_set(settings, made)
     return {"computed": made["computed"]}
 

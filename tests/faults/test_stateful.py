@@ -26,8 +26,8 @@ from sarpipe.errors import DataError, SarpipeError
 from sarpipe.settings import Settings, resolve
 from sarpipe.simulate import simulate
 from sarpipe.stages import chain, straight
-from sarpipe.stages.cube_set import quarantine_path
 from sarpipe.stages.preprocess import StoreReceipt, make_store
+from sarpipe.stages.quarantine import listed_quarantine
 from sarpipe.stages.step import Step
 
 TINY = {"train.epochs": 1, "train.batch_size": 4, "train.readout": "tokens", "device": "cpu"}
@@ -96,9 +96,10 @@ class Runner:
         folders = [Path(unit["folder"]) for unit in made["units"]]
         folders += [Path(made["cube_set"]["folder"]), *(Path(results[stage]["folder"]) for stage in self.stages)]
         cubes = self.settings(variant).cubes_folder
-        files = [cubes / "current.json", quarantine_path(self.settings(variant))]
         found: dict[str, Any] = {str(folder.relative_to(self.data)): tree(folder) for folder in folders}
-        return found | {str(path.relative_to(self.data)): path.read_bytes() for path in files}
+        # Its commands and paths name the folder.
+        named = listed_quarantine(self.settings(variant))[["id", "store", "step", "reason"]].to_dict("records")
+        return found | {"current.json": (cubes / "current.json").read_bytes(), "quarantine": named}
 
 
 def quiet(*_: Any) -> None:
