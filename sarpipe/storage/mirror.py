@@ -160,12 +160,14 @@ def brought(folder: Path) -> Iterator[Path]:
 
 
 def write_small(path: Path, data: bytes) -> None:
-    """Put a small file that changes in place at once, at the URL too. Of two writers the last one wins.
+    """Put a small file that changes in place at once, at the URL too. Of two writers the last one wins. One that holds
+    these bytes already is left as it is.
 
     Raises:
         StorageError: It cannot be written.
     """
-    write_bytes(path, data)
+    if not (path.is_file() and path.read_bytes() == data):
+        write_bytes(path, data)
     there = _remote(path)
     if there is not None:
         with _writing(there):

@@ -202,7 +202,7 @@ def test_a_browser_shows_the_page_without_complaint_or_sideways_scrolling(page: 
         ["chromium", *options.split(), f"--user-data-dir={tmp_path}/profile", "--dump-dom", tmp_path / "phone.html"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=True,
     )
     assert "CONSOLE" not in done.stderr
