@@ -68,17 +68,17 @@ def find_earlier(settings: Settings, cube_set: Artefact, stage: str) -> list[Art
     found: list[Artefact] = []
     for earlier in STAGES[1 : STAGES.index(stage)]:
         if earlier == "train" and settings.model is not None:
-            found.append(given_model(settings.model, cube_set))
+            found.append(given_model(settings.model))
             continue
         found.append(require(_PLANS[earlier](settings, cube_set, *found), f"sarpipe {earlier}"))
     return found
 
 
-def given_model(folder: Path, cube_set: Artefact) -> Artefact:
-    """A model that was trained elsewhere, verified, for these cubes.
+def given_model(folder: Path) -> Artefact:
+    """A model that was trained elsewhere, verified.
 
     Raises:
-        UsageError: There is none, or it was trained on cubes of another recipe.
+        UsageError: There is none.
     """
     hint = "Give the folder of a model, as data/models/sar-0123456789ab; 'sarpipe train --json' names it"
     try:
@@ -87,14 +87,6 @@ def given_model(folder: Path, cube_set: Artefact) -> Artefact:
         raise UsageError(f"there is no model in {folder}", hint) from error
     if model.meta.get("stage") != "train":
         raise UsageError(f"{folder} is no model but of stage {model.meta.get('stage')}", hint)
-    learnt, given = model.meta.get("recipe", {}), cube_set.meta["settings"]
-    differ = sorted(name for name in learnt if learnt[name] != given.get(name))
-    if differ:
-        said = ", ".join(f"{name} {learnt[name]} and not {given.get(name)}" for name in differ)
-        raise UsageError(
-            f"{folder} has learnt from cubes of another recipe than these: {said}",
-            "Preprocess with its recipe (--recipe, --set recipe.NAME=VALUE), or train on these cubes",
-        )
     return model
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ class ModelReceipt(Receipt):
 
 def plan_train(settings: Settings, cube_set: Artefact, *, force: bool = False) -> Step:
     """The step that trains the encoder of these settings on this set of cubes."""
-    step = plan_step(
+    return plan_step(
         "train",
         settings.train.preset,
         settings.data / "models",
@@ -45,8 +44,6 @@ def plan_train(settings: Settings, cube_set: Artefact, *, force: bool = False) -
         code=CODE,
         force=force,
     )
-    # Not in the key, as the cubes are: for who gives the model other cubes.
-    return replace(step, meta={**step.meta, "recipe": cube_set.meta["settings"]})
 
 
 def make_model(step: Step, settings: Settings, cube_set: Artefact, on_step: OnStep | None = None) -> ModelReceipt:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from sarpipe.errors import UsageError
-from sarpipe.stages import straight
 from sarpipe.stages.chain import plan
 
 
@@ -50,14 +49,6 @@ def test_a_model_that_is_given_takes_the_place_of_training(rerun: Any, tmp_path:
     (embeddings,) = rerun.data.glob("embeddings/sar-*")
     with pytest.raises(UsageError, match="is no model but of stage embed"):
         plan(rerun.settings(model=str(embeddings)), "embed", None)
-
-
-def test_a_model_is_not_given_cubes_of_another_recipe(rerun: Any, tmp_path: Path) -> None:
-    (model,) = rerun.data.glob("models/sar-*")
-    other = rerun.settings(model=str(model), recipe__looks=8.0)
-    straight.preprocess(other, str(rerun.stores), lambda *_: None)
-    with pytest.raises(UsageError, match=r"of another recipe than these: looks 4\.4 and not 8\.0"):
-        plan(other, "embed", None)
 
 
 def test_labels_are_in_the_key_of_an_evaluation_by_their_content(rerun: Any, tmp_path: Path) -> None:
