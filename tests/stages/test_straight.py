@@ -141,6 +141,24 @@ def test_files_never_name_other_settings_than_they_were_made_with(rerun: Any) ->
         assert said["training"] == settings.train.model_dump(mode="json")
 
 
+def test_two_runs_into_empty_folders_come_to_the_same_bytes(rerun: Any, fresh: Callable[[], Any]) -> None:
+    other = fresh()
+    other()
+    made, again = rerun.files(), other.files()
+    # The list of the quarantine names where the stores lie.
+    of_both = {name for name in made | again if not name.startswith("quarantine/")}
+    assert {name: again[name][0] for name in of_both} == {name: made[name][0] for name in of_both}
+    assert {Path(name).suffix for name in of_both} >= {
+        ".parquet",
+        ".csv",
+        ".json",
+        ".npy",
+        ".safetensors",
+        ".html",
+        ".png",
+    }
+
+
 def test_where_the_stores_lie_does_not_matter(fresh: Callable[[], Any]) -> None:
     run = fresh()
     first = sorted(run.stores.glob("*.zip"))[0]
