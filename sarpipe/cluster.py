@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
+from multiprocessing import resource_tracker
 from threading import Condition, Event
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
+from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.client import ClosedClientError
 from distributed.system import MEMORY_LIMIT
 
@@ -69,19 +70,9 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
                     "distributed.scheduler.allowed-failures": _DEATHS - 1,
                 }
             ),
-            LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                memory_limit=MEMORY_LIMIT // count,
-                host="127.0.0.1",
-                # The scheduler has an HTTP server in any case: on the loopback, on a port that is free.
-                dashboard_address="127.0.0.1:0",
-                # What goes wrong on a worker comes back with its result; its log only adds noise at the end.
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
+            _own_workers(count) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
-            client.register_plugin(_NoInterrupt())
             yield from _as_current(client, "of this process")
         return
     _check_address(address)
@@ -265,12 +256,31 @@ class _Session:
             )
 
 
-class _NoInterrupt(WorkerPlugin):
-    """Ctrl-C reaches all processes of a terminal. This one ends the workers; they need not say that they end."""
-
-    def setup(self, worker: Worker) -> None:
-        """Called in the main thread of each worker."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _own_workers(count: int) -> Iterator[LocalCluster]:
+    """Worker processes that Ctrl-C passes by, from their first instruction on: it reaches all processes of a terminal.
+    This one ends them; they need not say that they end.
+    """
+    # A thread hands its mask on to the threads and processes that it starts, and those to theirs: also to a worker
+    # that later takes a dead one's place. Starting the tracker unblocks the signals; it is started before, therefore.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=MEMORY_LIMIT // count,
+            host="127.0.0.1",
+            # The scheduler has an HTTP server in any case: on the loopback, on a port that is free.
+            dashboard_address="127.0.0.1:0",
+            # What goes wrong on a worker comes back with its result; its log only adds noise at the end.
+            silence_logs=logging.CRITICAL,
+        ) as cluster:
+            # One that has come meanwhile is heard here, where the workers are ended.
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield cluster
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_current(client: Client, where: str) -> Iterator[Client]:

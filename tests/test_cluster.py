@@ -3,7 +3,10 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -49,11 +52,39 @@ def test_what_is_no_address_is_said_at_once(address: str) -> None:
         pass
 
 
-def test_workers_do_not_hear_an_interrupt() -> None:
-    with dask_session(1):
-        worker = compute(os.getpid, timeout=60)
-        os.kill(worker, signal.SIGINT)
-        assert compute(os.getpid, timeout=60) == worker
+def test_workers_do_not_hear_an_interrupt_from_their_first_instruction_on(capfd: pytest.CaptureFixture[str]) -> None:
+    started, interrupted = Event(), set[int]()
+    others = children()
+
+    def interrupt() -> None:
+        while not started.wait(0.01):
+            for child in children() - others:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGINT)
+                    interrupted.add(child)
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(interrupt)
+        try:
+            with dask_session(1):
+                first = compute(os.getpid, timeout=60)
+                os.kill(first, signal.SIGKILL)
+                second = compute(os.getpid, timeout=60)
+        finally:
+            started.set()
+        done.result()
+    assert {first, second} <= interrupted
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
+def children() -> set[int]:
+    """The processes that this one has started."""
+    return {
+        int(child)
+        for thread in Path("/proc/self/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    }
 
 
 def test_a_session_that_ends_leaves_no_call_waiting(scheduler: str) -> None:
