@@ -9,17 +9,13 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from sarpipe.channels import N_DATES
-from sarpipe.embeddings.compression import RAW_VALUES
+from sarpipe.embeddings.compression import compression
 from sarpipe.errors import UsageError
 from sarpipe.flows.console import print_plan
 from sarpipe.settings import Settings
 from sarpipe.stages.quantize import dequantize, make_quantized, plan_quantize
 from sarpipe.stages.search import made_last
 from sarpipe.storage import address, is_url
-
-_RAW_BYTES = RAW_VALUES * 2 / N_DATES
-"""Of a date of a place in float16."""
 
 
 def run_quantize(options: Namespace, settings: Settings) -> int:
@@ -34,7 +30,8 @@ def run_quantize(options: Namespace, settings: Settings) -> int:
     receipt = make_quantized(step, embeddings)
     file = address(Path(receipt["folder"]) / receipt["file"])
     size = (Path(receipt["folder"]) / receipt["file"]).stat().st_size
-    ratio = _RAW_BYTES * receipt["dates_a_place"] / receipt["bytes_a_place"]
+    raw = compression(0, receipt["places"], receipt["dates_a_place"])["bytes_per_place"]["raw_float16"]
+    ratio = raw / receipt["bytes_a_place"]
     print(
         f"{options.form} {'computed' if receipt['computed'] else 'reused'}: {receipt['places']:,} places of "
         f"{receipt['bytes_a_place']:,} bytes, and {receipt['overhead_bytes']:,} bytes once; {ratio:,.0f} times smaller "
