@@ -122,7 +122,9 @@ def _evaluate(
     from sarpipe.model.initial import random_encoder
     from sarpipe.model.weights import load_encoder
 
+    labels = [] if settings.labels is None else read_labels(settings.labels)
     places = load_cubes(cube_set)
+    _check_known(labels, places.ids)
     trained = load_encoder(model.folder)
     untrained = [
         partial(
@@ -132,8 +134,6 @@ def _evaluate(
     ]
     encode = partial(embed, trained, device=settings.device, batch_size=_BATCH)
     _check_shipped(embeddings, places, encode)
-    labels = [] if settings.labels is None else read_labels(settings.labels)
-    _check_known(labels, places.ids)
     if labels:
         together(labels, places.ids).to_parquet(folder / LABELS, index=False)
     figures = evaluate(
