@@ -202,7 +202,8 @@ def checked_cube(cube: NDArray[Any], name: str = "the cube") -> NDArray[np.float
     hint = f"A cube is float32 {list(_CUBE)}, as one of cubes.npy of a unit"
     if cube.dtype.kind != "f" or cube.shape not in (_CUBE, (1, *_CUBE)):
         raise UsageError(f"{name} is {cube.dtype} {list(cube.shape)}", hint)
-    checked = np.asarray(cube, np.float32).reshape(_CUBE)
+    # A copy: a file that is mapped cannot be written to, which torch warns of.
+    checked = np.array(cube, np.float32).reshape(_CUBE)
     if np.isinf(checked).any() or not np.isfinite(checked).any():
         raise UsageError(f"{name} holds infinite numbers, or no data at all", hint)
     return checked
@@ -223,9 +224,7 @@ def embed_cube(source: Source, data: Path, cube: NDArray[np.float32], device: st
         found = _artefact_of(folder, lambda model: model.digest == digest)
         if found is not None:
             open_verified(found.folder)
-            vector: NDArray[np.float32] = embed(
-                load_encoder(found.folder), cube[None].copy(), device=device, batch_size=1
-            )[0]
+            vector: NDArray[np.float32] = embed(load_encoder(found.folder), cube[None], device=device, batch_size=1)[0]
             return vector
     raise UsageError(
         f"the model that made {source.parquet} (digest {str(digest)[:12]}) is not below {address(data)}",
