@@ -195,8 +195,7 @@ def _unlike(folder: Path, meta: Mapping[str, Any]) -> list[str]:
         there = inspect(folder).meta
     except (FileNotFoundError, DamagedError):
         return []
-    settings = _flat(there.get("settings", {})), _flat(meta["settings"])
-    theirs, ours = settings
+    theirs, ours = _flat(there.get("settings", {})), _flat(meta["settings"])
     unlike = [f"{name} {theirs.get(name)}" for name in sorted(ours) if theirs.get(name) != ours[name]]
     unlike += ["other inputs"] if there.get("inputs") != meta["inputs"] else []
     return unlike + (["other code"] if there.get("code") != meta["code"] else [])
