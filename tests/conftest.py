@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -32,6 +33,8 @@ import xarray as xr
 import zarr.storage
 from distributed import Client, LocalCluster
 from numpy.typing import NDArray
+from real_browser import Browser
+from real_server import PrefectServer
 
 from sarpipe.simulate import simulate
 from sarpipe.simulate.place import SimulatedPlace, simulate_place
@@ -405,3 +408,21 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], B
     yield start
     for cluster in clusters:
         cluster.end()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A real browser; tests that need one are skipped where it is absent."""
+    if shutil.which("chromium") is None:
+        pytest.skip("no chromium")
+    started = Browser(tmp_path_factory.mktemp("browser"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A hosted Prefect server of the module's own, in a process of its own."""
+    started = PrefectServer(tmp_path_factory.mktemp("server"))
+    yield started
+    started.end()

@@ -5,89 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from real_server import PrefectServer
 
 from sarpipe.simulate import simulate
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 STORES = 12
-
-
-class Server:
-    """A Prefect server of its own, on the loopback, as a person would start it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "prefect"
-        self._log = folder / "server.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}/api"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PREFECT_HOME": str(self.home),
-            "PREFECT_API_URL": self.url,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-            "DO_NOT_TRACK": "1",
-        }
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=self.environment, start_new_session=True
-            )
-        deadline = time.monotonic() + 180
-        while not self._answers():
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.2)
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        os.killpg(self._process.pid, number)
-        if number == signal.SIGKILL:
-            self._process.wait()
-
-    def end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.send(signal.SIGKILL)
-
-    def ask(self, path: str, document: Any = None) -> Any:
-        request = urllib.request.Request(f"{self.url}/{path}", json.dumps(document or {}).encode(), method="POST")
-        request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("server"))
-    yield started
-    started.end()
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +46,7 @@ def expected(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return units(data)
 
 
-def begun(server: Server, stores: Path, data: Path) -> subprocess.Popen[str]:
+def begun(server: PrefectServer, stores: Path, data: Path) -> subprocess.Popen[str]:
     """A run through the server of which some units are finished and others not."""
     command = [sys.executable, "-m", "sarpipe.flows.cli", "preprocess", str(stores), "--data", str(data), "--json"]
     run = subprocess.Popen(
@@ -133,7 +63,7 @@ def begun(server: Server, stores: Path, data: Path) -> subprocess.Popen[str]:
     return run
 
 
-def completes(server: Server, stores: Path, data: Path, expected: dict[str, bytes]) -> None:
+def completes(server: PrefectServer, stores: Path, data: Path, expected: dict[str, bytes]) -> None:
     """Run it again: what is finished stays as it is."""
     before = made_at(data)
     run = begun(server, stores, data)
@@ -156,7 +86,7 @@ def disturbed(run: subprocess.Popen[str], url: str) -> int:
 
 
 def test_a_server_that_is_killed_and_comes_back(
-    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+    server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     run = begun(server, stores, tmp_path)
     assert run.poll() is None
@@ -168,7 +98,7 @@ def test_a_server_that_is_killed_and_comes_back(
 
 
 def test_a_server_that_is_killed_and_stays_away(
-    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+    server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     run = begun(server, stores, tmp_path)
     assert run.poll() is None
@@ -181,7 +111,7 @@ def test_a_server_that_is_killed_and_stays_away(
 
 
 def test_a_server_that_is_stopped_for_a_while(
-    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+    server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     run = begun(server, stores, tmp_path)
     server.send(signal.SIGSTOP)
@@ -192,7 +122,7 @@ def test_a_server_that_is_stopped_for_a_while(
 
 
 def test_a_database_that_is_locked_for_a_while(
-    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+    server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     run = begun(server, stores, tmp_path)
     database = sqlite3.connect(server.home / "prefect.db", timeout=30, isolation_level=None)
@@ -206,7 +136,7 @@ def test_a_database_that_is_locked_for_a_while(
 
 @pytest.mark.parametrize("harm", ["cut", "empty", "no JSON"])
 def test_what_prefect_remembers_may_be_damaged(
-    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path, harm: str
+    server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path, harm: str
 ) -> None:
     completes(server, stores, tmp_path, expected)
     records = [path for path in (server.home / "storage").rglob("*") if path.is_file()]
@@ -227,7 +157,7 @@ def test_what_prefect_remembers_may_be_damaged(
 
 
 def test_a_run_whose_host_dies_does_not_stay_running(
-    server: Server, stores: Path, expected: dict[str, bytes], tmp_path: Path
+    server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     root = Path(__file__).resolve().parents[2]
     automation = (root / "data" / "configs" / "crashed.yaml").read_text()
@@ -249,7 +179,7 @@ def test_a_run_whose_host_dies_does_not_stay_running(
     assert sorted(states(server)[:2]) == ["COMPLETED", "CRASHED"]
 
 
-def states(server: Server) -> list[str]:
+def states(server: PrefectServer) -> list[str]:
     """Of all flow runs, the newest first."""
     found = server.ask("flow_runs/filter", {"sort": "START_TIME_DESC"})
     return [run["state_type"] for run in found]
