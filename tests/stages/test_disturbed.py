@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,7 +55,12 @@ def damage_and_rerun(world: World, scenario: str, oracle: Undisturbed, file: str
     shutil.rmtree(data)
 
 
-def damages(world: World, oracle: Undisturbed, scenario: str) -> list[tuple[str, str]]:
+def damage_each_and_rerun(world: World, scenario: str, oracle: Undisturbed, damages: Sequence[tuple[str, str]]) -> None:
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda one: damage_and_rerun(world, scenario, oracle, *one), damages))
+
+
+def damages(oracle: Undisturbed, scenario: str) -> list[tuple[str, str]]:
     folder = target(oracle.data, scenario)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     # A file of no bytes has none to be flipped or cut.
@@ -67,10 +72,9 @@ def test_a_damaged_artefact_alone_is_made_again_with_the_same_bytes(
     world: World, undisturbed: Callable[[str], Undisturbed], scenario: str
 ) -> None:
     oracle = undisturbed(scenario)
-    every = damages(world, oracle, scenario)
+    every = damages(oracle, scenario)
     manifest = [one for one in every if one[0] == MANIFEST][:2]
-    with ThreadPoolExecutor(2) as both:
-        list(both.map(lambda one: damage_and_rerun(world, scenario, oracle, *one), [every[0], every[-1], *manifest]))
+    damage_each_and_rerun(world, scenario, oracle, [every[0], every[-1], *manifest])
 
 
 @pytest.mark.faults
@@ -79,9 +83,8 @@ def test_whatever_file_is_damaged_its_artefact_alone_is_made_again(
     world: World, undisturbed: Callable[[str], Undisturbed], scenario: str
 ) -> None:
     oracle = undisturbed(scenario)
-    every = damages(world, oracle, scenario)
-    with ThreadPoolExecutor(2) as both:
-        list(both.map(lambda one: damage_and_rerun(world, scenario, oracle, *one), every))
+    every = damages(oracle, scenario)
+    damage_each_and_rerun(world, scenario, oracle, every)
     print(f"{scenario}: {len(every)} damages, lost 0")
 
 

@@ -1,6 +1,6 @@
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,16 +164,14 @@ def test_a_form_learnt_from_another_dimension_is_refused(tmp_path: Path, embeddi
         write_quantized(tmp_path / "small.parquet", embeddings, replace(Int8(1024), dimensions=7), PROVENANCE)
 
 
-def test_a_flipped_byte_of_a_code_is_noticed(tmp_path: Path, embeddings: Embeddings) -> None:
+def test_a_flipped_byte_of_a_code_is_noticed(
+    tmp_path: Path, embeddings: Embeddings, flipped: Callable[[Path], Iterator[None]]
+) -> None:
     path = tmp_path / "small.parquet"
     write_quantized(path, embeddings, Int8(1024), PROVENANCE)
-    whole = path.read_bytes()
     expected = read_quantized(path)[0].vectors
     noticed = 0
-    for at in np.random.default_rng(0).integers(4, len(whole) - 8, 150):
-        broken = bytearray(whole)
-        broken[at] ^= 0x10
-        path.write_bytes(broken)
+    for _ in flipped(path):
         try:
             found = read_quantized(path)[0].vectors
         except DataError:
