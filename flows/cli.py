@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from sarpipe import __version__
@@ -173,7 +175,10 @@ def _terminable() -> Iterator[None]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"'{self.prog} --help' shows the options, with examples")
+        given, names = re.search(r"invalid choice: '(.*)' \(choose from", message), re.findall(r"'([\w-]+)'", message)
+        likely = get_close_matches(given[1], names[1:], n=1) if given else []
+        meant = f"Did you mean {likely[0]}? " if likely else ""
+        raise UsageError(message, f"{meant}'{self.prog} --help' shows the options, with examples")
 
 
 def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:

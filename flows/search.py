@@ -34,7 +34,7 @@ def run_search(options: Namespace) -> int:
     done = time.perf_counter()
     seconds = {"open": round(opened - started, 3), "search": round(done - opened, 3)}
     if options.out is not None:
-        _write_page(Path(options.out), index, query, found, source, data, cube)
+        _write_page(Path(options.out), index, query, found, source, data, cube, away)
     if options.json:
         print(json.dumps(_document(query, away, found, source, seconds, options.out)))
         return 0
@@ -68,7 +68,9 @@ def _check_out(out: str | None) -> None:
         raise UsageError(f"--out {out} is a folder", f"For example --out {Path(out) / 'search.html'}")
 
 
-def _write_page(out: Path, index: Index, query: Query, found: Found, source: Source, data: Path, cube: Any) -> None:
+def _write_page(
+    out: Path, index: Index, query: Query, found: Found, source: Source, data: Path, cube: Any, away: float | None
+) -> None:
     from sarpipe.search.page import render
 
     ids = [hit.id for hit in found.hits]
@@ -77,7 +79,7 @@ def _write_page(out: Path, index: Index, query: Query, found: Found, source: Sou
     if answered is not None and query.row is not None:
         cubes, records = answered
         asked, answered = (cubes[:1], records.iloc[:1]), (cubes[1:], records.iloc[1:])
-    out.write_text(render(index, query, found, (asked, answered), _name(source)), encoding="utf-8")
+    out.write_text(render(index, query, found, (asked, answered), _name(source), away), encoding="utf-8")
 
 
 def _document(
@@ -115,7 +117,7 @@ def _print(
     query: Query, away: float | None, found: Found, seconds: dict[str, float], places: int, source: Source
 ) -> None:
     where = "" if math.isnan(query.latitude) else f" at {query.latitude:.4f}, {query.longitude:.4f}"
-    distance = "" if away is None else f", {away:.1f} km from the position given"
+    distance = "" if away is None else f", {away:,.1f} km from the position given"
     _say(f"places like {query.name}{where}{distance}")
     width = max([5, *(len(hit.id) for hit in found.hits)])
     print(f"rank  {'place':<{width}}  similarity  distance km  latitude  longitude  dates")

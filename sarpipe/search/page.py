@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from numpy.typing import NDArray
 
-from sarpipe.report.chart import ACCENT, INK, WARM, captioned, inline_svg, new_axes
+from sarpipe.report.chart import ACCENT, INK, RULE, WARM, captioned, inline_svg, new_axes
 from sarpipe.report.document import document
+from sarpipe.report.explorer.script import land_rings
 from sarpipe.report.markup import Html, join, number, paragraph, section, table, text
 from sarpipe.report.quicklook import channel_scales, legend, place_article
 from sarpipe.report.record import summary_list
@@ -23,10 +25,19 @@ Cubes = tuple[NDArray[np.float32], pd.DataFrame | None]
 
 _MANY = 1500
 """More places than these are drawn as one picture, which keeps the page small."""
+LAND_FROM_DEGREES = 6
+"""A narrower map has no land below it: its outline is simplified to 0.4 degrees."""
 _NO_CUBES = "The cubes of these places are not there, so their channels cannot be shown."
 
 
-def render(index: Index, query: Query, found: Found, shown: tuple[Cubes | None, Cubes | None], source: str) -> str:
+def render(
+    index: Index,
+    query: Query,
+    found: Found,
+    shown: tuple[Cubes | None, Cubes | None],
+    source: str,
+    away: float | None = None,
+) -> str:
     """The page.
 
     Args:
@@ -35,8 +46,10 @@ def render(index: Index, query: Query, found: Found, shown: tuple[Cubes | None, 
         found: What was found.
         shown: Of the query (one), and of the hits in their order; None where they are not there.
         source: Which embeddings these are.
+        away: How far the query is from the position that was asked for, km; None: none was.
     """
     facts = {
+        **({} if away is None else {"from the position given": f"{away:,.1f} km"}),
         "compared": f"{found.searched:,} of {len(index):,} places",
         "left out as too near": f"{found.left_out:,}",
         "method": found.method,
@@ -78,11 +91,19 @@ def _map(index: Index, query: Query, found: Found) -> Html:
     _number(axes, hits)
     axes.margins(0.04)
     axes.set_aspect("equal", adjustable="datalim")
+    _draw_land(axes)
     said = (
         f"The {int(known.sum()):,} places at a known position; blue the {len(hits)} hits with their ranks, "
         "the star is the query."
     )
     return section("map", "Map", captioned(inline_svg(figure, "places", said), text(said)))
+
+
+def _draw_land(axes: Axes) -> None:
+    """The land below the places, where so much is shown that its coarse outline helps. The view stays as it is."""
+    if max(axes.dataLim.width, axes.dataLim.height) > LAND_FROM_DEGREES:
+        land = PolyCollection(land_rings(), facecolors=RULE, alpha=0.5, linewidths=0, zorder=0)
+        axes.add_collection(land, autolim=False)
 
 
 def _number(axes: Axes, hits: Sequence[Hit]) -> None:

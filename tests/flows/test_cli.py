@@ -92,6 +92,7 @@ def test_a_refused_store_is_named_and_the_exit_code_is_3(
         (["run", "{empty}", "--bogus"], 2, "--bogus"),
         (["run"], 2, "SOURCE"),
         (["frobnicate"], 2, "frobnicate"),
+        (["evalute"], 2, "Did you mean evaluate?"),
         (["preprocess", "{empty}", "--recipe", "best"], 2, "best"),
         (["preprocess", "{empty}", "--workers", "0"], 2, "--workers"),
         (["train", "--set", "train.epochs=0"], 2, "train.epochs"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,17 @@ def test_a_page_is_the_same_bytes_each_time(run: Run, data: Path, tmp_path: Path
     for page in pages:
         assert run("--id", "0000003", "--data", data, "--out", page)[0] == 0
     assert pages[0].read_bytes() == pages[1].read_bytes()
+
+
+def test_a_page_says_how_far_the_query_is_and_has_land_below_its_places(run: Run, data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    code, _, said = run("--at", "0,100", "--within-km", 20000, "--data", data, "--out", page)
+    assert code == 0
+    away = re.search(r"([\d,.]+ km) from the position given", said)
+    assert away
+    assert re.search(rf"from the position given.*{away[1]}", page.read_text(), re.DOTALL)
+    # What is filled below all else: 0.5 of the colour of rules.
+    assert page.read_text().count("opacity: 0.5") > 10
 
 
 @pytest.mark.parametrize(

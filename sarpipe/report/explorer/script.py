@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sarpipe.report.markup import Html
 
@@ -39,3 +43,8 @@ def land() -> str:
     1.5 square degrees.
     """
     return _FOLDER.joinpath("land.json").read_text(encoding="utf-8").strip()
+
+
+def land_rings() -> list[NDArray[np.float64]]:
+    """The same, each ring ``[N, 2]``: longitude and latitude, degrees."""
+    return [np.cumsum(np.reshape(steps, (-1, 2)), axis=0) / 10 for steps in json.loads(land())]
