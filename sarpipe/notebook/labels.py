@@ -14,6 +14,8 @@ from sarpipe.evaluate import labels as files
 Labels = pd.DataFrame | pd.Series | Mapping[str, Any] | str | Path
 """A frame with a column ``id`` or ids as its index, a series or mapping from ids, or a file as of ``--labels``."""
 
+_HINT = "Give a frame with a column 'id', or one whose index are the ids"
+
 
 def read_labels(labels: Labels) -> files.Labels:
     """Labels as the evaluation has them: numbers are quantities; text, true and false are classes.
@@ -28,7 +30,12 @@ def read_labels(labels: Labels) -> files.Labels:
             raise UsageError(f"{labels} holds several files: {names}", "Name one of them")
         return found[0]
     frame = _frame(labels)
-    return files.labels_of("given", frame if "id" in frame.columns else frame.rename_axis("id").reset_index())
+    if "id" in frame.columns:
+        return files.labels_of("given", frame)
+    if isinstance(frame.index, pd.RangeIndex):
+        columns = ", ".join(map(str, frame.columns)) or "nothing"
+        raise UsageError(f"the labels say of no place: their columns are {columns}, their index counts rows", _HINT)
+    return files.labels_of("given", frame.rename_axis("id").reset_index())
 
 
 def _frame(labels: pd.DataFrame | pd.Series | Mapping[str, Any]) -> pd.DataFrame:

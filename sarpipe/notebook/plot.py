@@ -41,7 +41,16 @@ class Plot:
         return f'<div style="max-width:44rem;--rule:#88888855">{drawing}</div>'
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, in the format that its name ends with: ``.png``, ``.svg``, ``.pdf``."""
+        """Write it to a file, in the format that its name ends with: ``.png``, ``.svg``, ``.pdf``.
+
+        Raises:
+            UsageError: Its name ends otherwise, or its folder is not there.
+        """
+        kinds, there = self.figure.canvas.get_supported_filetypes(), Path(path).resolve().parent
+        if Path(path).suffix[1:] not in kinds:
+            raise UsageError(f"{path} has no ending of a picture", "For example plot.png, plot.svg or plot.pdf")
+        if not there.is_dir():
+            raise UsageError(f"{path}: {there} is no folder", "Make it first")
         self.figure.savefig(path, dpi=200, facecolor="white")
 
 

@@ -74,7 +74,7 @@ def find(index: Index, query: Query, k: int, *, method: Method | None = None, ex
         if not np.isfinite(query.latitude + query.longitude):
             raise UsageError(
                 f"the position of {query.name} is not known, so nothing can be left out around it",
-                "Leave out --exclude-km",
+                "Leave out --exclude-km (in Python exclude_km)",
             )
         allowed = ~(distance <= exclude_km)
     if query.row is not None:

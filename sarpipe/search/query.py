@@ -67,7 +67,7 @@ def nearest_to(index: Index, latitude: float, longitude: float, within_km: float
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 360):
         raise UsageError(
             f"there is no latitude {latitude:g}, longitude {longitude:g}",
-            "Latitude comes first, for example --at 48.1,11.6",
+            "Latitude comes first, for example --at 48.1,11.6 (in Python at=(48.1, 11.6))",
         )
     distance = distances_km(latitude, longitude, index.latitude, index.longitude)
     if np.isnan(distance).all():
@@ -78,7 +78,7 @@ def nearest_to(index: Index, latitude: float, longitude: float, within_km: float
         raise UsageError(
             f"no place is within {limit:g} km of {latitude:g}, {longitude:g}: the nearest, "
             f"{index.ids[row].decode()}, is {distance[row]:,.1f} km away",
-            f"--within-km {np.ceil(distance[row]):.0f} takes it",
+            f"--within-km {np.ceil(distance[row]):.0f} (in Python within_km) takes it",
         )
     return _of_row(index, row), float(distance[row])
 

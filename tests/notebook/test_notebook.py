@@ -127,6 +127,7 @@ def test_a_probe_says_where_nothing_keeps_neighbours_apart(places: sarpipe.Place
         (pd.Series({"a": "water"}), "no label is of one of these 32 places"),
         (pd.DataFrame({"id": ["a", "a"], "x": [1, 2]}), "'a' twice"),
         (pd.DataFrame({"id": ["a"]}), "have the columns id"),
+        (pd.DataFrame({"place": ["a"], "x": [1]}), "say of no place: their columns are place, x"),
         ("/no/such.csv", "do not exist"),
     ],
 )
@@ -156,6 +157,10 @@ def test_a_plot_shows_numbers_and_classes_and_is_escaped(places: sarpipe.Places,
     assert "32 places" in plain._repr_html_()
     plain.save(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="no ending of a picture"):
+        plain.save(tmp_path / "plot.docx")
+    with pytest.raises(UsageError, match="missing is no folder"):
+        plain.save(tmp_path / "missing" / "plot.png")
 
 
 def test_geopandas_gets_footprints(places: sarpipe.Places) -> None:

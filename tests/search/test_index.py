@@ -75,7 +75,7 @@ def test_the_nearest_place_is_taken_if_it_is_near(make_index: Make) -> None:
     assert nearest_to(index, 0.0, 359.99)[0].name == "0000000"
     with pytest.raises(UsageError, match=r"the nearest, 0000000, is 111\.2 km away") as caught:
         nearest_to(index, 1.0, 0.0)
-    assert caught.value.hint == "--within-km 112 takes it"
+    assert caught.value.hint == "--within-km 112 (in Python within_km) takes it"
     assert nearest_to(index, 1.0, 0.0, 112)[0].name == "0000000"
     with pytest.raises(UsageError, match="Latitude comes first"):
         nearest_to(index, 151.2, -33.9)
