@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.evaluate.spectrum import lidar
 from sarpipe.standard import unit
 
 SAMPLE = 2048
@@ -19,7 +20,10 @@ _DEAD = 1e-6
 
 
 def diagnostics(
-    vectors: NDArray[np.floating], query: NDArray[np.floating], gallery: NDArray[np.floating]
+    vectors: NDArray[np.floating],
+    query: NDArray[np.floating],
+    gallery: NDArray[np.floating],
+    corners: Sequence[NDArray[np.floating]] = (),
 ) -> Mapping[str, float | int | None]:
     """Shape and crowding of the vectors; all in float64, since near-duplicates are closer than float32 resolves.
 
@@ -27,6 +31,7 @@ def diagnostics(
         vectors: ``[N, D]``, finite.
         query: ``[M, D]``, some of these places from two of their dates; may be empty.
         gallery: ``[M, D]``, the same places from the two others.
+        corners: More views of the same places, ``[M, D]`` each.
 
     Returns:
         None where it is not defined. ``alignment``: mean squared distance between query and gallery of a place, and
@@ -34,7 +39,8 @@ def diagnostics(
         and Isola, ICML 2020); small is good. ``alpha_req``: the exponent with which the eigenvalues of the covariance
         fall from the 11th to the 50th (Agrawal et al., NeurIPS 2022); about 1 is good. ``correlation``: mean magnitude
         of the correlation of two dimensions. ``dead``: dimensions that do not vary. ``duplicates``: rows that equal an
-        earlier one. ``n``: N.
+        earlier one. ``lidar``: see `sarpipe.evaluate.spectrum.lidar`, of query, gallery and corners of the first
+        places. ``n``: N.
     """
     values = vectors.astype(np.float64)
     return {
@@ -44,6 +50,7 @@ def diagnostics(
         "correlation": _correlation(values),
         "dead": int(_dead(values).sum()) if len(values) else None,
         "duplicates": len(values) - len({row.tobytes() for row in values}),
+        "lidar": lidar([view[:SAMPLE] for view in (query, gallery, *corners)]),
         "n": len(values),
     }
 

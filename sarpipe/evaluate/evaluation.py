@@ -190,11 +190,15 @@ def _method(measured: Measured, name: str) -> dict[str, Any]:
     encoded, scores, targets = measured.encoded, measured.scores[name], measured.targets
     probed = len(targets.rows) if isinstance(targets, Targets) else 0
     vectors, nothing = encoded.whole[name], np.empty((0, 0), np.float32)
+    query, gallery, *corners = (
+        view.get(name, nothing)
+        for view in (encoded.query, encoded.gallery, encoded.query_corner, encoded.gallery_corner)
+    )
     r2 = {target: {"r2": one.value, "interval": one.interval, "n": probed} for target, one in scores.r2.items()}
     return {
         "dimensions": vectors.shape[1],
         "rankme": rankme(vectors),
-        "diagnostics": diagnostics(vectors, encoded.query.get(name, nothing), encoded.gallery.get(name, nothing)),
+        "diagnostics": diagnostics(vectors, query, gallery, corners),
         "retrieval": _as_json(scores.retrieval, len(encoded.paired)),
         "displaced_retrieval": _as_json(scores.displaced, len(encoded.paired)),
         "hard_retrieval": _pooled(scores.hard, measured.hard),

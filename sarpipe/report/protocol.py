@@ -22,7 +22,9 @@ _POOLS = (
 _SHAPE = (
     "Alignment: mean squared distance of the same place from other dates; uniformity: log mean exp(−2 d²) over all "
     "pairs; both on vectors of length 1, where smaller is better. alpha-ReQ: exponent with which eigenvalues 11 to 50"
-    " fall, about 1 is good. Correlation: mean magnitude between two dimensions. Dead: dimensions that do not vary. "
+    " fall, about 1 is good. LiDAR: effective number of dimensions that tell places apart, against what their views "
+    "(two halves of the dates, two corners) differ in; it needs a third as many places as there are dimensions. "
+    "Correlation: mean magnitude between two dimensions. Dead: dimensions that do not vary. "
     "Duplicates: vectors that equal an earlier one. These compare runs of one method, not methods."
 )
 
@@ -105,7 +107,7 @@ def _pools(methods: Mapping[str, Any]) -> list[Html]:
 
 
 def _diagnostics(methods: Mapping[str, Any]) -> list[Html]:
-    names = {"alignment": 3, "uniformity": 2, "alpha_req": 2, "correlation": 3, "dead": 0, "duplicates": 0}
+    names = {"alignment": 3, "uniformity": 2, "alpha_req": 2, "lidar": 1, "correlation": 3, "dead": 0, "duplicates": 0}
     found = {name: one["diagnostics"] for name, one in methods.items() if one.get("diagnostics")}
     if not found:
         return []
@@ -113,7 +115,7 @@ def _diagnostics(methods: Mapping[str, Any]) -> list[Html]:
         (text(method_name(name)), *(_plain(one.get(key), digits) for key, digits in names.items()))
         for name, one in found.items()
     ]
-    head = ["method", "alignment", "uniformity", "alpha-ReQ", "correlation", "dead", "duplicates"]
+    head = ["method", "alignment", "uniformity", "alpha-ReQ", "LiDAR", "correlation", "dead", "duplicates"]
     count = max(int(one["n"]) for one in found.values())
     return [
         table(f"Vectors of themselves, without labels, {count:,} places", head, rows),

@@ -18,8 +18,8 @@ def method(value: float) -> dict[str, Any]:
         "knn": {"5": figure(0.31), "20": figure(0.32), "n": 90},
         "hard_retrieval": {"recall_at_1": figure(0.41), "mrr": figure(0.42), "n": 70, "chance": 0.125},
         "class_precision": {"value": figure(0.51), "n": 80, "chance": 0.25},
-        "diagnostics": {"alignment": 0.1, "uniformity": -2.0, "alpha_req": None, "correlation": 0.2, "dead": 3,
-                        "duplicates": 4, "n": 90},
+        "diagnostics": {"alignment": 0.1, "uniformity": -2.0, "alpha_req": None, "lidar": 12.3, "correlation": 0.2,
+                        "dead": 3, "duplicates": 4, "n": 90},
     }  # fmt: skip
 
 
