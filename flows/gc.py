@@ -11,12 +11,13 @@ from rich.filesize import decimal
 
 from sarpipe.flows.console import Console
 from sarpipe.stages.gc import collect, find_garbage
+from sarpipe.storage import address
 
 
 def run_gc(options: Namespace, data: Path) -> int:
     """Do what the command line asks for; its exit code."""
     with Console() as console:
-        found = find_garbage(data, lambda done, total, name: console.progress("verify", done, total, name))
+        found, stays = find_garbage(data, lambda done, total, name: console.progress("verify", done, total, name))
     gone = []
     for one in found if options.dry_run else collect(found):
         gone.append(one)
@@ -27,6 +28,8 @@ def run_gc(options: Namespace, data: Path) -> int:
     taken = {one.path for one in found} - {one.path for one in gone}
     for path in sorted(taken):
         print(f"in use again, so it stays: {path}", file=sys.stderr)
+    for look in stays:
+        print(f"{look.state}, so it stays: {address(look.folder)} ('sarpipe verify' says more)", file=sys.stderr)
     if options.json:
         print(
             json.dumps(
@@ -35,6 +38,8 @@ def run_gc(options: Namespace, data: Path) -> int:
                     "removed": [{"path": str(one.path), "why": one.why, "bytes": one.bytes} for one in gone],
                     "bytes": total,
                     "kept": sorted(map(str, taken)),
+                    "damaged": [address(look.folder) for look in stays if look.state == "damaged"],
+                    "unreadable": [address(look.folder) for look in stays if look.state == "unreadable"],
                 }
             )
         )

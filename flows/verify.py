@@ -22,18 +22,41 @@ def run_verify(options: Namespace, data: Path) -> int:
         print(line, file=sys.stderr)
     print(
         f"{address(data)}: {len(found.looks):,} artefacts, {found.files:,} files, {decimal(found.bytes)} read; "
-        + ("all whole" if found.whole else f"{len(found.damaged) + len(found.notes)} damaged"),
+        + _verdict(found),
         file=sys.stderr,
     )
     if options.json:
-        print(json.dumps({"status": "whole" if found.whole else "damaged", **_document(found)}))
+        print(json.dumps({"status": _status(found), **_document(found)}))
     return 0 if found.whole else 1
+
+
+def _status(found: Verified) -> str:
+    if found.damaged or found.notes:
+        return "damaged"
+    return "unreadable" if found.unreadable else "whole"
+
+
+def _verdict(found: Verified) -> str:
+    if not found.looks and not found.notes:
+        return "sarpipe has made nothing here: give the output folder by --data or SARPIPE_DATA"
+    if found.whole:
+        return "all whole"
+    counts = {"damaged": len(found.damaged) + len(found.notes), "unreadable": len(found.unreadable)}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _lines(found: Verified) -> list[str]:
     lines = [f"damaged {look.kind.name}: {why}\n  {_again(look)}" for look in found.damaged for why in look.wrong]
+    lines += [
+        f"unreadable {look.kind.name}: {look.wrong[0]}\n  It may be whole: see to its permissions and its disk, then "
+        "verify again"
+        for look in found.unreadable
+    ]
     lines += [f"damaged: {address(path)}\n  {hint}" for path, hint in found.notes]
     lines += [f"under way: {look.folder}" for look in found.looks if look.state == "under way"]
+    lines += [
+        f"not made by sarpipe, and left alone: {look.folder / name}" for look in found.looks for name in look.beside
+    ]
     lines += [
         f"left by a killed run: {left.path} ({decimal(left.bytes)}); 'sarpipe gc' removes it"
         for left in found.leftovers
@@ -43,8 +66,8 @@ def _lines(found: Verified) -> list[str]:
 
 def _again(look: Look) -> str:
     if look.kind.name == "checkpoint":
-        return "'sarpipe train' goes on from another one; 'sarpipe gc' removes it"
-    return f"'{look.kind.again}' with the settings and the version that made it makes it anew; 'sarpipe gc' removes it"
+        return "'sarpipe train' goes on from another one"
+    return f"'{look.kind.again}' with the settings and the version that made it makes it anew"
 
 
 def _document(found: Verified) -> dict[str, object]:
@@ -62,6 +85,7 @@ def _document(found: Verified) -> dict[str, object]:
             for look in found.damaged
         ]
         + [{"kind": "note", "folder": address(path), "why": [hint], "again": ""} for path, hint in found.notes],
+        "unreadable": [{"folder": address(look.folder), "why": list(look.wrong)} for look in found.unreadable],
         "under_way": [address(look.folder) for look in found.looks if look.state == "under way"],
         "leftovers": [{"path": str(left.path), "bytes": left.bytes} for left in found.leftovers],
     }

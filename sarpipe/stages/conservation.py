@@ -24,9 +24,8 @@ def check_unit(unit: Artefact) -> None:
     places = json.loads(unit.path("unit.json").read_bytes())["places"]
     kept, quarantined = (_rows(unit.path(name)) for name in ("index.parquet", "quarantine.parquet"))
     arrays = {name: _length(unit.path(name)) for name in ("cubes.npy", "frames.npy")}
-    truth = unit.path("truth.parquet")
-    if truth.exists():
-        arrays[truth.name] = _rows(truth)
+    if "truth.parquet" in unit.files:
+        arrays["truth.parquet"] = _rows(unit.path("truth.parquet"))
     uneven = any(rows != kept for rows in arrays.values())
     if places != kept + quarantined or uneven:
         held = ", ".join(f"{name} {rows}" for name, rows in arrays.items())

@@ -201,7 +201,7 @@ def _duplicates(index: pd.DataFrame, twice: pd.Series) -> pd.DataFrame:
 def _truth(artefacts: Sequence[Artefact], kept: pd.DataFrame) -> pd.DataFrame | None:
     """The truth of all places; None unless every place has all of it."""
     paths = [artefact.path("truth.parquet") for artefact in artefacts]
-    if not paths or not all(path.exists() for path in paths):
+    if not paths or not all("truth.parquet" in artefact.files for artefact in artefacts):
         return None
     tables = [pd.read_parquet(path) for path in paths]
     truth: pd.DataFrame = (

@@ -20,7 +20,7 @@ from sarpipe.storage.durable import is_abandoned, remove_abandoned, storage_erro
 from sarpipe.storage.lock import exclusive, is_held
 
 _PRODUCTS = ("embeddings", "smaller form", "report", "study", "scores")
-"""What people take away: only damage makes garbage of it."""
+"""What people take away, of whatever version: never garbage."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,12 +41,13 @@ class Garbage:
     remove: Callable[[], bool] = field(repr=False)
 
 
-def find_garbage(data: Path, on_artefact: OnArtefact) -> list[Garbage]:
-    """What can go; nothing is changed.
+def find_garbage(data: Path, on_artefact: OnArtefact) -> tuple[list[Garbage], list[Look]]:
+    """What can go, and what is damaged or could not be read, which stays; nothing is changed.
 
-    That is: what killed runs left; what is damaged; checkpoints of a training whose model is there; and artefacts that
-    were made by another version of a stage's code than this one, unless something that stays was made from them.
-    Embeddings, reports, studies and their scores stay whatever their version, and all that they were made from.
+    Garbage is: what killed runs left; checkpoints of a training whose model is there; and artefacts that were made by
+    another version of a stage's code than this one, unless something that stays was made from them, or somebody has
+    put files beside theirs. Embeddings, reports, studies and their scores stay whatever their version, and all that
+    they were made from. What is damaged may be whole in all that somebody needs of it: a rerun makes it anew.
 
     Args:
         data: From `sarpipe.stages.search.output_folder`.
@@ -61,7 +62,8 @@ def find_garbage(data: Path, on_artefact: OnArtefact) -> list[Garbage]:
             "Remove what you know to be useless with the tools of the store; 'sarpipe verify' names what is damaged",
         )
     looks = verify(data, on_artefact).looks
-    return [*_left(data), *_damaged(looks), *_checkpoints(looks), *_outdated(data, looks)]
+    stays = [look for look in looks if look.state in ("damaged", "unreadable")]
+    return [*_left(data), *_checkpoints(looks), *_outdated(data, looks)], stays
 
 
 def collect(garbage: Iterable[Garbage]) -> Iterator[Garbage]:
@@ -89,12 +91,6 @@ def _left(data: Path) -> Iterator[Garbage]:
             yield Garbage(path, why, size_of(path), partial(remove_abandoned, path))
 
 
-def _damaged(looks: Sequence[Look]) -> Iterator[Garbage]:
-    for look in looks:
-        if look.state == "damaged":
-            yield _garbage(look, f"damaged: {look.wrong[0]}")
-
-
 def _checkpoints(looks: Sequence[Look]) -> Iterator[Garbage]:
     """Those of a training that was killed between the end of its last step and their removal."""
     for look in looks:
@@ -114,7 +110,7 @@ def _checkpoints(looks: Sequence[Look]) -> Iterator[Garbage]:
 def _garbage(look: Look, why: str) -> Garbage:
     def removed(folder: Path) -> bool:
         now = examine(folder, look.kind)
-        if not folder.is_dir() or (now.artefact, now.wrong) != (look.artefact, look.wrong):
+        if now.state != "whole" or now.artefact != look.artefact or now.beside:
             return False
         remove(folder)
         return True
@@ -134,17 +130,21 @@ def _locked(folder: Path, removed: Callable[[Path], bool]) -> Callable[[], bool]
 
 
 def _outdated(data: Path, looks: Sequence[Look]) -> Iterator[Garbage]:
+    if any(look.artefact is None for look in looks):
+        # What it was made from is not known.
+        return
     codes = _codes()
-    whole = {look.folder: look for look in looks if look.state == "whole" and look.artefact}
+    known = {look.folder: look for look in looks}
+    whole = {folder: look for folder, look in known.items() if look.state == "whole"}
     outdated = {
         folder
         for folder, look in whole.items()
         if look.kind.name in codes and _meta(look).get("code") != codes[look.kind.name]
     }
     products = {folder for folder, look in whole.items() if look.kind.name in _PRODUCTS}
-    kept = _with_origins((whole.keys() - outdated) | products | _current_sets(data, whole), whole)
+    kept = _with_origins((known.keys() - outdated) | products | _current_sets(data, whole), known)
     for folder, look in whole.items():
-        if folder not in kept:
+        if folder not in kept and not look.beside:
             yield _garbage(look, "made by another version of the code, and nothing that stays was made from it")
 
 
@@ -158,21 +158,22 @@ def _current_sets(data: Path, whole: Mapping[Path, Look]) -> set[Path]:
     return sets
 
 
-def _with_origins(roots: set[Path], whole: Mapping[Path, Look]) -> set[Path]:
+def _with_origins(roots: set[Path], known: Mapping[Path, Look]) -> set[Path]:
     """These artefacts, and all that they were made from, as their inputs say."""
     makers: dict[str, list[Path]] = {}
-    for folder, look in whole.items():
+    for folder, look in known.items():
         for digest in _digests_of(look):
             makers.setdefault(digest, []).append(folder)
     kept, todo = set(roots), sorted(roots)
     while todo:
-        look = whole[todo.pop()]
-        needed = [whole[folder] for folder in _named(look) if folder in whole]
+        look = known[todo.pop()]
+        needed = [known[folder] for folder in _named(look) if folder in known]
         for digest in _digests_in(_meta(look).get("inputs")):
             found = makers.get(digest, [])
             # The same cubes by another version are not needed twice. Of models the folders are named too.
-            if not any(folder in kept and whole[folder].kind.name != "model" for folder in found):
-                needed += [whole[folder] for folder in found]
+            there = (known[folder] for folder in found if folder in kept)
+            if not any(look.state == "whole" and look.kind.name != "model" for look in there):
+                needed += [known[folder] for folder in found]
         new = {one.folder for one in needed} - kept
         kept |= new
         todo += sorted(new)

@@ -45,13 +45,13 @@ def _cube_files(cube_set: Artefact) -> CubeFiles:
     names, files = np.unique(table[UNIT].to_numpy(str), return_inverse=True)
     units = [_open_unit(cube_set.folder.parent / str(unit), digests[str(unit)]["digest"]) for unit in names]
     rows = table[UNIT_ROW].to_numpy()
-    truth = cube_set.path("truth.parquet")
+    truth = cube_set.path("truth.parquet") if "truth.parquet" in cube_set.files else None
     return CubeFiles(
         ids=tuple(table["id"]),
         cubes=RowFiles([unit.path("cubes.npy") for unit in units], files, rows),
         frames=RowFiles([unit.path("frames.npy") for unit in units], files, rows),
         index=table.drop(columns=[UNIT, UNIT_ROW]),
-        truth=pd.read_parquet(truth) if truth.exists() else None,
+        truth=None if truth is None else pd.read_parquet(truth),
     )
 
 

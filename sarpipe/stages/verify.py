@@ -20,7 +20,7 @@ from sarpipe.stages.inventory import (
     size_of,
 )
 from sarpipe.storage import Artefact, address, brought, inspect
-from sarpipe.storage.artefact import differences
+from sarpipe.storage.artefact import differences, strays
 from sarpipe.storage.durable import is_abandoned
 from sarpipe.storage.lock import is_held
 
@@ -40,14 +40,17 @@ class Look:
         kind: What it is.
         artefact: Its manifest; None where that cannot be read, or where it went away meanwhile.
         wrong: What is not as the manifest says, a line a file.
-        state: ``whole``, ``damaged``, or ``under way``: somebody makes it anew.
+        state: ``whole``; ``damaged``; ``unreadable``: the system gave no answer (no permission, a disk that fails), so
+            that it may be whole; or ``under way``: somebody makes it anew.
+        beside: What others have put there. It is never read, and no damage.
     """
 
     folder: Path
     kind: Kind
     artefact: Artefact | None
     wrong: tuple[str, ...]
-    state: Literal["whole", "damaged", "under way"]
+    state: Literal["whole", "damaged", "unreadable", "under way"]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,14 @@ class Verified:
         return [look for look in self.looks if look.state == "damaged"]
 
     @property
+    def unreadable(self) -> list[Look]:
+        """The artefacts that are."""
+        return [look for look in self.looks if look.state == "unreadable"]
+
+    @property
     def whole(self) -> bool:
-        """Whether nothing is damaged. Leftovers are no damage."""
-        return not self.damaged and not self.notes
+        """Whether everything was read, and nothing is damaged. Leftovers are no damage."""
+        return not self.damaged and not self.unreadable and not self.notes
 
     @property
     def files(self) -> int:
@@ -119,16 +127,25 @@ def verify(data: Path, on_artefact: OnArtefact) -> Verified:
 def examine(folder: Path, kind: Kind) -> Look:
     """Read one artefact. What a run replaces meanwhile is looked at twice, and is not damaged."""
     for _ in range(2):
-        artefact, wrong = _read(folder)
-        if artefact is not None and not wrong:
-            return Look(folder, kind, artefact, (), "whole")
-        if not wrong or is_held(maker(folder)):
+        try:
+            artefact, wrong = _read(folder)
+            if artefact is not None and not wrong:
+                return Look(folder, kind, artefact, (), "whole", tuple(strays(artefact)))
+            held = is_held(maker(folder))
+        except OSError as error:
+            unread = error.filename or address(folder)
+            return Look(folder, kind, None, (f"{unread} cannot be read: {error.strerror or error}",), "unreadable")
+        if not wrong or held:
             return Look(folder, kind, artefact, wrong, "under way")
     return Look(folder, kind, artefact, wrong, "damaged")
 
 
 def _read(folder: Path) -> tuple[Artefact | None, tuple[str, ...]]:
-    """The manifest, if it can be read, and what is wrong; neither, where there is nothing any more."""
+    """The manifest, if it is intact, and what is wrong; neither, where there is nothing any more.
+
+    Raises:
+        OSError: The system gave no answer, which says nothing of the artefact.
+    """
     artefact, shown = None, address(folder)
     try:
         with brought(folder) as copy:
@@ -142,9 +159,6 @@ def _read(folder: Path) -> tuple[Artefact | None, tuple[str, ...]]:
         return None, (f"{shown} has changed while it was read",) if folder.is_dir() else ()
     except DamagedError as error:
         return artefact, (error.message,)
-    except OSError as error:
-        # So says a disk that fails.
-        return artefact, (f"{shown} cannot be read: {error.strerror or error}",)
     return artefact, tuple(wrong)
 
 

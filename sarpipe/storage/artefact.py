@@ -143,7 +143,8 @@ def inspect(folder: Path) -> Artefact:
 
 
 def open_verified(folder: Path, *, unread: Collection[str] = ()) -> Artefact:
-    """Read an artefact's manifest and check every file against it. Links are not followed.
+    """Read an artefact's manifest and check every file against it. Links are not followed. What others have put beside
+    its files (`strays`) is nobody's damage: nothing that is not in the manifest is ever read.
 
     Args:
         folder: Where it is.
@@ -151,7 +152,8 @@ def open_verified(folder: Path, *, unread: Collection[str] = ()) -> Artefact:
 
     Raises:
         FileNotFoundError: There is none.
-        DamagedError: A file is missing, is one too many, differs, or is a link; the message names it.
+        DamagedError: A file is missing, is one too many within a folder of ours, differs, or is a link; the message
+            names it.
     """
     artefact = inspect(folder)
     for difference in differences(artefact, unread=unread):
@@ -164,6 +166,8 @@ def differences(artefact: Artefact, *, unread: Collection[str] = ()) -> Iterator
     folder = artefact.folder
     found = {str(path.relative_to(folder)): path for path in _walk(folder)}
     for name in sorted(artefact.files.keys() ^ found.keys()):
+        if is_stray(name, artefact.files):
+            continue
         yield f"{folder / name} {'is missing' if name in artefact.files else 'is not in the manifest'}"
     for name, record in artefact.files.items():
         if name not in found:
@@ -174,6 +178,17 @@ def differences(artefact: Artefact, *, unread: Collection[str] = ()) -> Iterator
         same = found[name].stat().st_size == record["bytes"]
         if not same or (name not in unread and known_sha256(found[name]) != record["sha256"]):
             yield f"{found[name]} does not match its checksum"
+
+
+def strays(artefact: Artefact) -> list[str]:
+    """What somebody has put beside the files of an artefact: notes, what a file browser or a tool leaves."""
+    found = (str(path.relative_to(artefact.folder)) for path in _walk(artefact.folder))
+    return [name for name in found if is_stray(name, artefact.files)]
+
+
+def is_stray(name: str, files: Collection[str]) -> bool:
+    """Whether it lies beside what the manifest names: neither one of these files nor within a folder of theirs."""
+    return name.split("/", 1)[0] not in {known.split("/", 1)[0] for known in files}
 
 
 def ensure(

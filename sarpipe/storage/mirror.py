@@ -228,6 +228,8 @@ def _check_listed(wanted: Artefact, there: RemotePath, listed: Mapping[str, int]
     for name in sorted(sizes.keys() | found.keys()):
         if name not in found:
             raise DamagedError(f"{there}/{name} is missing", local.AGAIN)
+        if local.is_stray(name, sizes):
+            continue
         if name not in sizes:
             raise DamagedError(f"{there}/{name} is not in the manifest", local.AGAIN)
         if sizes[name] != found[name]:

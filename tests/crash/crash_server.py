@@ -101,7 +101,7 @@ def note_download(settings: Settings, stores: str) -> Made:
 
 
 def remove_garbage(settings: Settings, stores: str) -> Made:
-    return {"removed": len(list(collect(find_garbage(settings.data, quiet))))}
+    return {"removed": len(list(collect(find_garbage(settings.data, quiet)[0])))}
 
 
 def run(settings: Settings, stores: str) -> Made:

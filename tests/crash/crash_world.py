@@ -121,12 +121,10 @@ def litter(data: Path) -> None:
     (recipe,) = data.glob("cubes/sar-*")
     key = "0123456789ab" + "0" * 52
     old = {"stage": "train", "key": key, "inputs": {"cubes": "1" * 64}, "settings": {}, "code": "old"}
-    commit(data / "models" / "sar-0123456789ab", old, one)
+    model_before = commit(data / "models" / "sar-0123456789ab", old, one)
     commit(recipe / "some_store-0123456789ab", {**old, "stage": "preprocess"}, one)
-    damaged = commit(data / "embeddings" / "sar-0123456789ab", {**old, "stage": "embed"}, one)
-    damaged.path("a.bin").write_bytes(b"other")
-    shutil.copytree(damaged.folder, data / "reports" / ".tmp-sar-0123456789ab")
-    shutil.copytree(damaged.folder, data / "reports" / ".old-sar-0123456789ab")
+    for start in (".tmp-", ".old-"):
+        shutil.copytree(model_before.folder, data / "reports" / f"{start}sar-0123456789ab")
     commit(data / "models" / f"{model.name}.checkpoints" / "step-000000003-0123456789ab", old, one)
     (recipe / ".tmp-current.json-12-0123abcd").write_bytes(b"half")
 

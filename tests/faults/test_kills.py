@@ -214,7 +214,8 @@ def killed_often(
     undisturbed: Callable[[tuple[str, ...]], tuple[dict[str, bytes], float]],
 ) -> None:
     expected, seconds = undisturbed(commands)
-    chance = random.Random(os.getpid())
+    print("seed of the draws:", seed := random.randrange(2**32))
+    chance = random.Random(seed)
     survived = kept = whole = number = 0
     while survived < kills:
         number += 1

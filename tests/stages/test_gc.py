@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 import os
@@ -19,11 +20,12 @@ from sarpipe.stages.places import cubes_digest
 from sarpipe.stages.verify import verify
 from sarpipe.storage import Artefact, commit, digest_json, mount
 from sarpipe.storage.durable import write_bytes
+from sarpipe.storage.key import file_sha256
 from sarpipe.storage.lock import exclusive
 
 
 def garbage(data: Path) -> list[Garbage]:
-    return find_garbage(data, lambda *_: None)
+    return find_garbage(data, lambda *_: None)[0]
 
 
 def files(data: Path) -> dict[str, bytes]:
@@ -51,7 +53,6 @@ def test_what_is_of_no_use_goes_and_a_rerun_makes_nothing_anew(rerun: Any) -> No
         ("repo", ".tmp-sar-0123456789ab"): "left by a run that was killed",
         ("repo", ".old-sar-0123456789ab"): "left by a run that was killed",
         ("sar-", ".tmp-current.json-12-0123abcd"): "left by a run that was killed",
-        ("embe", "sar-0123456789ab"): "damaged",
         ("mode", f"{model.name}.checkpoints"): "checkpoints of a training whose model is there",
         ("mode", "sar-0123456789ab"): "made by another version of the code, and nothing that stays was made from it",
         ("sar-", "some_store-0123456789ab"): (
@@ -74,18 +75,57 @@ def test_what_somebody_holds_stays(rerun: Any) -> None:
         gone = {one.path for one in collect(found)}
         assert (rerun.data / "models" / "sar-0123456789ab").is_dir()
         assert (rerun.data / "reports" / ".tmp-sar-0123456789ab").is_dir()
-    assert len(gone) == 4
+    assert len(gone) == 3
     assert len(list(collect(garbage(rerun.data)))) == 2
 
 
 def test_what_was_made_anew_since_it_was_found_stays(rerun: Any) -> None:
     litter(rerun.data)
     found = garbage(rerun.data)
-    embeddings = rerun.data / "embeddings" / "sar-0123456789ab"
-    meta = {"stage": "embed", "key": "0123456789ab", "inputs": {}, "code": "old"}
-    commit(embeddings, meta, lambda folder: (folder / "a.bin").write_bytes(b"anew"))
-    assert embeddings not in {one.path for one in collect(found)}
-    assert (embeddings / "a.bin").read_bytes() == b"anew"
+    model = rerun.data / "models" / "sar-0123456789ab"
+    meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    commit(model, meta, lambda folder: (folder / "a.bin").write_bytes(b"anew"))
+    assert model not in {one.path for one in collect(found)}
+    assert (model / "a.bin").read_bytes() == b"anew"
+
+
+def test_what_is_damaged_or_cannot_be_read_stays_and_is_named(rerun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (model,) = rerun.data.glob("models/sar-*")
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    (model / "losses.parquet").write_bytes(b"other")
+    failing(embeddings / "embeddings.csv", OSError(errno.EIO, "Input/output error"), monkeypatch)
+    before = files(rerun.data)
+    found, stays = find_garbage(rerun.data, lambda *_: None)
+    assert found == []
+    assert {look.folder: look.state for look in stays} == {model: "damaged", embeddings: "unreadable"}
+    assert files(rerun.data) == before
+
+
+def test_nothing_old_goes_as_long_as_something_cannot_be_read(rerun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been made from what is old."""
+    litter(rerun.data)
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    failing(embeddings / "embeddings.csv", PermissionError(errno.EACCES, "Permission denied"), monkeypatch)
+    assert not any("another version" in one.why for one in garbage(rerun.data))
+
+
+def test_what_somebody_has_put_beside_our_files_keeps_them(rerun: Any) -> None:
+    litter(rerun.data)
+    (rerun.data / "models" / "sar-0123456789ab" / "notes.txt").write_text("the good one")
+    list(collect(garbage(rerun.data)))
+    assert (rerun.data / "models" / "sar-0123456789ab" / "notes.txt").exists()
+    assert not list(rerun.data.glob("cubes/sar-*/some_store-*"))
+
+
+def failing(path: Path, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that gives no answer for one file, or a user who may not read it: root may read all."""
+
+    def read(file: Path) -> str:
+        if file == path:
+            raise error
+        return file_sha256(file)
+
+    monkeypatch.setattr("sarpipe.storage.artefact.known_sha256", read)
 
 
 def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
@@ -198,7 +238,8 @@ def test_nothing_goes_that_is_whole_and_needed(drawn: Drawn) -> None:
         data = Path(folder)
         builder = build(data, drawn)
         kinds = {made.folder: kind for made, kind in builder.made}
-        whole = {made.folder: made for made, _ in builder.made if made.folder not in builder.damaged}
+        all_made = {made.folder: made for made, _ in builder.made}
+        whole = {folder: made for folder, made in all_made.items() if folder not in builder.damaged}
         before = {path: files(path) for path in whole}
 
         found = garbage(data)
@@ -207,13 +248,12 @@ def test_nothing_goes_that_is_whole_and_needed(drawn: Drawn) -> None:
         assert gone == {one.path for one in found}
         left = {path for path, _ in artefacts(data)}
         assert left == kinds.keys() - gone
-        # Only what is damaged goes, or is of another version and no product.
+        # Only what is whole goes, of another version and no product.
         products = {path for path in whole if kinds[path] in ("embeddings", "report")}
-        assert gone >= builder.damaged
-        assert not (gone - builder.damaged) & (builder.fresh | products)
+        assert not gone & (builder.damaged | builder.fresh | products)
         # What was made from what: for all that stays, there is what it was made from, as far as it was there.
         for path in left:
-            inputs = whole[path].meta["inputs"]
+            inputs = all_made[path].meta["inputs"]
             for name in ("model", "embeddings", "evaluation", "set"):
                 makers = {one for one, made in whole.items() if made.digest == inputs.get(name)}
                 assert not makers or makers & left
@@ -226,9 +266,11 @@ def test_nothing_goes_that_is_whole_and_needed(drawn: Drawn) -> None:
                 assert {path.parent / name for name in inputs["folders"]} & whole.keys() <= left
         if drawn.current >= 0:
             current = [made.folder for made, kind in builder.made if kind == "set"][drawn.current]
-            assert current in left | builder.damaged
-        assert {path: files(path) for path in left} == {path: before[path] for path in left}
-        assert verify(data, lambda *_: None).damaged == []
+            assert current in left
+        assert {path: files(path) for path in whole.keys() - gone} == {
+            path: before[path] for path in whole.keys() - gone
+        }
+        assert {look.folder for look in verify(data, lambda *_: None).damaged} == builder.damaged
         assert garbage(data) == []
 
 

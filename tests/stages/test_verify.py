@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from sarpipe.errors import UsageError
 from sarpipe.stages.inventory import KINDS, artefacts
 from sarpipe.stages.verify import Verified, verify
 from sarpipe.storage import mount, remote_path
+from sarpipe.storage.key import file_sha256
 from sarpipe.storage.lock import exclusive
 
 
@@ -65,9 +67,39 @@ def test_all_damaged_files_of_an_artefact_are_named(rerun: Any) -> None:
     (model,) = rerun.data.glob("models/sar-*")
     (model / "losses.parquet").unlink()
     (model / "encoder.json").write_bytes(b"{}")
-    (model / "notes.txt").write_bytes(b"")
     (damaged,) = looked(rerun.data).damaged
-    assert [Path(line.split()[0]).name for line in damaged.wrong] == ["losses.parquet", "notes.txt", "encoder.json"]
+    assert [Path(line.split()[0]).name for line in damaged.wrong] == ["losses.parquet", "encoder.json"]
+
+
+def test_what_others_put_beside_our_files_is_no_damage_and_within_a_folder_of_ours_it_is(rerun: Any) -> None:
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    (embeddings / "embeddings.parquet.aux.xml").write_bytes(b"of QGIS")
+    (embeddings / "mine").mkdir()
+    (embeddings / "mine" / "notes.txt").write_bytes(b"")
+    found = looked(rerun.data)
+    assert found.whole
+    (beside,) = (look.beside for look in found.looks if look.beside)
+    assert beside == ("embeddings.parquet.aux.xml", "mine/notes.txt")
+    (embeddings / "embeddings.zarr" / "extra").write_bytes(b"")
+    (damaged,) = looked(rerun.data).damaged
+    assert "embeddings.zarr/extra is not in the manifest" in damaged.wrong[0]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
+def test_what_cannot_be_read_is_not_said_to_be_damaged(
+    rerun: Any, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def read(path: Path) -> str:
+        if path.name == "losses.parquet":
+            raise OSError(number, os.strerror(number), str(path))
+        return file_sha256(path)
+
+    monkeypatch.setattr("sarpipe.storage.artefact.known_sha256", read)
+    found = looked(rerun.data)
+    assert found.damaged == []
+    (unreadable,) = found.unreadable
+    assert unreadable.wrong[0].endswith(f"losses.parquet cannot be read: {os.strerror(number)}")
+    assert not found.whole
 
 
 def test_an_artefact_in_the_place_of_another_is_damage(rerun: Any) -> None:

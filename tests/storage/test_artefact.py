@@ -216,7 +216,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped": lambda folder: flip(folder / "below" / "b.bin"),
     "cut": lambda folder: (folder / "a.bin").write_bytes(b"fir"),
     "missing": lambda folder: (folder / "a.bin").unlink(),
-    "extra": lambda folder: (folder / "c.bin").write_bytes(b""),
+    "extra": lambda folder: (folder / "below" / "c.bin").write_bytes(b""),
     "renamed": lambda folder: (folder / "a.bin").rename(folder / "c.bin"),
     "no manifest": lambda folder: (folder / MANIFEST).unlink(),
     "manifest cut": lambda folder: os.truncate(folder / MANIFEST, 100),
@@ -279,12 +279,12 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.bin").write_bytes(b"first")
-    made = commit(tmp_path / "unit", {}, write_other)
+    made = commit(tmp_path / "unit", {}, write_two)
 
-    (made.folder / "to-folder").symlink_to(outside)
+    (made.folder / "below" / "to-folder").symlink_to(outside)
     with pytest.raises(DamagedError, match="to-folder is not in the manifest"):
         open_verified(made.folder)
-    (made.folder / "to-folder").unlink()
+    (made.folder / "below" / "to-folder").unlink()
 
     # The same bytes, but not ours: they may change or vanish without a word.
     (outside / "a.bin").write_bytes(b"other")

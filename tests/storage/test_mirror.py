@@ -148,7 +148,7 @@ def test_a_replacement_in_the_midst_of_a_fetch_is_noticed(machine, there: Remote
         (lambda there: (there / "a.bin").write(b"x" * 1000), "a.bin does not match its checksum"),
         (lambda there: (there / "a.bin").write(b"x"), "a.bin has 1 bytes, needs 1,000"),
         (lambda there: (there / "a.bin").remove(), "a.bin is missing"),
-        (lambda there: (there / "extra").write(b"x"), "extra is not in the manifest"),
+        (lambda there: (there / "below" / "extra").write(b"x"), "below/extra is not in the manifest"),
         (lambda there: (there / "manifest.json").write(b"{}"), "manifest.json is damaged"),
     ],
 )

@@ -75,7 +75,8 @@ def test_signals_at_any_step_change_no_bit_of_the_result(attempt, tmp_path):
     for folder in (whole, broken):
         folder.mkdir()
     assert attempt(whole) == (0, list(range(1, STEPS + 1)))
-    chance = random.Random(os.getpid())
+    print("seed of the draws:", seed := random.randrange(2**32))
+    chance = random.Random(seed)
     plan = [(signal.SIGTERM, False), (signal.SIGKILL, True), (signal.SIGINT, False), (signal.SIGKILL, True)]
     reached = []
     for number, fast in plan:
