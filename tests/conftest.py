@@ -411,6 +411,22 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], B
 
 
 @pytest.fixture(scope="session")
+def flipped() -> Callable[[Path], Iterator[None]]:
+    """Flips a bit at each of 150 places of a file in turn, and puts the file right again at the end."""
+
+    def flip(path: Path) -> Iterator[None]:
+        whole = path.read_bytes()
+        for at in np.random.default_rng(0).integers(4, len(whole) - 8, 150):
+            broken = bytearray(whole)
+            broken[at] ^= 0x10
+            path.write_bytes(broken)
+            yield
+        path.write_bytes(whole)
+
+    return flip
+
+
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A real browser; tests that need one are skipped where it is absent."""
     if shutil.which("chromium") is None:

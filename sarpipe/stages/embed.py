@@ -14,7 +14,7 @@ from sarpipe.stages.conservation import check_embedded, check_trained
 from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
-from sarpipe.storage import Artefact, read_small, write_small
+from sarpipe.storage import Artefact, digest_json, read_small, write_small
 
 if TYPE_CHECKING:
     from sarpipe.embeddings.origin import Origin
@@ -79,7 +79,7 @@ def make_embeddings(
         from sarpipe.embeddings.export import export
 
         table, energy = _embed(settings, cube_set, model, on_batch)
-        write_small(note, json.dumps(energy.document(len(table.ids)), indent=2).encode())
+        _note(note, energy.document(len(table.ids)))
         export(folder, table, _origin(name, step, cube_set, model))
 
     artefact, computed = make(step, write)
@@ -133,12 +133,18 @@ def _origin(name: str, step: Step, cube_set: Artefact, model: Artefact) -> Origi
     )
 
 
+def _note(path: Path, energy: dict[str, Any]) -> None:
+    document = {"energy": energy, "checksum": digest_json(energy)}
+    write_small(path, json.dumps(document, indent=2).encode())
+
+
 def _noted(path: Path) -> dict[str, Any] | None:
     try:
-        noted: dict[str, Any] = json.loads(read_small(path))
-    except (FileNotFoundError, ValueError):
+        noted = json.loads(read_small(path))
+        energy: dict[str, Any] = noted["energy"]
+        return energy if noted["checksum"] == digest_json(energy) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return noted
 
 
 def _gpu(device: str) -> tuple[str, str] | None:

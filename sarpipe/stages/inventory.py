@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sarpipe.errors import DamagedError
 from sarpipe.storage import digest_json, folders, read_small, small_files
 from sarpipe.storage.artefact import leftovers
 from sarpipe.storage.durable import temporaries
@@ -75,6 +76,12 @@ def damaged_notes(data: Path) -> Iterator[tuple[Path, str]]:
                 yield note, f"'{_PREPROCESS}' writes it anew"
             elif recipe / current(note) not in folders(recipe):
                 yield note, f"it names {current(note)}, which is gone: '{_PREPROCESS}' makes it anew"
+    for note in small_files(data / "quarantine", ".parquet"):
+        if not _is_list_intact(note):
+            yield note, f"'{_PREPROCESS}' writes it anew"
+    for note in small_files(data / "energy", ".json"):
+        if not _is_intact(note, "energy"):
+            yield note, "Delete it: it says only what embedding took"
     for note in small_files(data / "sources", ".json"):
         if not _is_intact(note, "files"):
             yield note, "Delete it: 'sarpipe preprocess' takes the checksums of that store anew"
@@ -128,6 +135,17 @@ def _kind(home: str, name: str) -> Kind | None:
         if kind.home == home and re.fullmatch(f"({kind.label})-[0-9a-f]{{{KEY_DIGITS}}}", name):
             return kind
     return None
+
+
+def _is_list_intact(note: Path) -> bool:
+    """Whether a list of the quarantine is what was written, in both its files."""
+    # Imported here: what reads tables takes seconds to import, and is needed only where there are some.
+    from sarpipe.stages.quarantine import as_csv, read_list
+
+    try:
+        return read_small(note.with_suffix(".csv")) == as_csv(read_list(note))
+    except (FileNotFoundError, DamagedError):
+        return False
 
 
 def _is_intact(note: Path, content: str) -> bool:

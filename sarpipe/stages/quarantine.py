@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from sarpipe.stages.places import read_quarantine
 from sarpipe.stages.step import Step
 from sarpipe.storage import Artefact, address, is_url, local_path, read_small, write_small
 
+_CHECKSUM = "sarpipe.checksum"
 _LISTED = pa.schema([*ENTRIES, *((name, pa.string()) for name in ("path", "helps", "look", "retry"))])
 
 
@@ -36,7 +38,8 @@ def publish_quarantine(settings: Settings, cube_set: Artefact, steps: Iterable[S
     """Write the list of what this set could not use.
 
     ``id, store, step, reason, path, helps, look, retry``: the id is empty for a whole store; ``path`` is where the
-    store lies; ``look`` and ``retry`` are commands.
+    store lies; ``look`` and ``retry`` are commands. The Parquet file knows the checksum of the CSV's bytes, which is
+    that of its own rows too.
 
     Args:
         settings: Of the run.
@@ -56,10 +59,16 @@ def publish_quarantine(settings: Settings, cube_set: Artefact, steps: Iterable[S
     listed["retry"] = shlex.join(["sarpipe", "preprocess", whole, *where])
     listed = pd.DataFrame(listed[_LISTED.names])
     csv, buffer = quarantine_path(settings), io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(listed, _LISTED, preserve_index=False), buffer)
-    write_small(csv, listed.to_csv(index=False, lineterminator="\n").encode())
+    table = pa.Table.from_pandas(listed, _LISTED, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({_CHECKSUM: hashlib.sha256(as_csv(listed)).hexdigest()}), buffer)
+    write_small(csv, as_csv(listed))
     write_small(csv.with_suffix(".parquet"), buffer.getvalue())
     return listed
+
+
+def as_csv(listed: pd.DataFrame) -> bytes:
+    """The bytes of the CSV file of a list."""
+    return listed.to_csv(index=False, lineterminator="\n").encode()
 
 
 def listed_quarantine(settings: Settings) -> pd.DataFrame:
@@ -67,19 +76,34 @@ def listed_quarantine(settings: Settings) -> pd.DataFrame:
 
     Raises:
         UsageError: Nothing was preprocessed yet.
-        DamagedError: It cannot be read.
+        DamagedError: It is not what was written.
     """
     path = quarantine_path(settings).with_suffix(".parquet")
     hint = "Run 'sarpipe preprocess SOURCE' first, with the same --data and --recipe"
     try:
-        table = pq.read_table(io.BytesIO(read_small(path)))
+        return read_list(path)
     except FileNotFoundError as error:
         raise UsageError(f"there is no list of quarantined places at {address(path)}", hint) from error
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedError(f"{address(path)} is damaged", "Run 'sarpipe preprocess SOURCE' again") from error
-    if not table.schema.equals(_LISTED):
-        raise DamagedError(f"{address(path)} is damaged", "Run 'sarpipe preprocess SOURCE' again")
-    return pd.DataFrame(table.to_pandas())
+
+
+def read_list(path: Path) -> pd.DataFrame:
+    """The Parquet file of a list, compared with the checksum that it knows.
+
+    Raises:
+        FileNotFoundError: There is none.
+        DamagedError: It is not what was written.
+    """
+    damaged = DamagedError(f"{address(path)} is damaged", "Run 'sarpipe preprocess SOURCE' again: it writes it anew")
+    data = read_small(path)
+    try:
+        table = pq.read_table(io.BytesIO(data))
+        listed = pd.DataFrame(table.to_pandas())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged from error
+    known = (table.schema.metadata or {}).get(_CHECKSUM.encode(), b"").decode(errors="replace")
+    if not table.schema.equals(_LISTED) or known != hashlib.sha256(as_csv(listed)).hexdigest():
+        raise damaged
+    return listed
 
 
 def look(path: str, store: str, place: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,19 +95,3 @@ def origin() -> Origin:
         model_href="../../models/sar-ba9876543210/encoder.json",
         cubes_href="../../cubes/sar-01234567/",
     )
-
-
-@pytest.fixture(scope="session")
-def flipped() -> Callable[[Path], Iterator[None]]:
-    """Flips a bit at each of 150 places of a file in turn, and puts the file right again at the end."""
-
-    def flip(path: Path) -> Iterator[None]:
-        whole = path.read_bytes()
-        for at in np.random.default_rng(0).integers(4, len(whole) - 8, 150):
-            broken = bytearray(whole)
-            broken[at] ^= 0x10
-            path.write_bytes(broken)
-            yield
-        path.write_bytes(whole)
-
-    return flip

@@ -3,7 +3,7 @@ import io
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,25 @@ def test_a_place_that_is_not_in_quarantine_or_a_list_that_is_not_there_is_said(
     assert "not in quarantine" in json.loads(capsys.readouterr().out)["error"]
     assert main(["quarantine", "--data", str(run.data), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["quarantine"] == []
-    quarantine_path(run.settings()).with_suffix(".parquet").write_bytes(b"PAR1")
+    path = quarantine_path(run.settings()).with_suffix(".parquet")
+    path.write_bytes(b"PAR1")
     with pytest.raises(DamagedError, match="is damaged"):
         listed_quarantine(run.settings())
     with pytest.raises(UsageError):
         look(str(tmp_path / "gone.zarr.zip"), "gone", "")
+
+
+def test_no_flipped_byte_of_the_list_is_believed(run: Any, flipped: Callable[[Path], Iterator[None]]) -> None:
+    straight.preprocess(run.settings(), str(run.stores), quiet)
+    path = quarantine_path(run.settings()).with_suffix(".parquet")
+    expected = listed_quarantine(run.settings())
+    noticed = 0
+    for _ in flipped(path):
+        try:
+            pd.testing.assert_frame_equal(listed_quarantine(run.settings()), expected)
+        except DamagedError:
+            noticed += 1
+    assert noticed > 50
 
 
 NAMES = ["=cmd()", "+1", "-rf", "@x", "a\nb", "a,b", "é", "x" * 150, "[red]", "$(touch x)", "{x.__class__}", "'"]

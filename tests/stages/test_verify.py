@@ -115,8 +115,13 @@ def test_a_damaged_note_is_named(rerun: Any, content: bytes) -> None:
     note.write_bytes(content)
     (rerun.data / "sources").mkdir()
     (rerun.data / "sources" / "store.json").write_bytes(content)
+    (listed,) = rerun.data.glob("quarantine/*.csv")
+    listed.write_bytes(content)
+    (energy,) = rerun.data.glob("energy/*.json")
+    energy.write_bytes(content)
     found = looked(rerun.data)
-    assert [path for path, _ in found.notes] == [note, rerun.data / "sources" / "store.json"]
+    stores = rerun.data / "sources" / "store.json"
+    assert [path for path, _ in found.notes] == [note, listed.with_suffix(".parquet"), energy, stores]
     assert not found.whole
 
 
