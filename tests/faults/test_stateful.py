@@ -40,7 +40,9 @@ Store = tuple[int, str]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The files of an artefact, without what somebody has put beside them."""
+    ours = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / "stray")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in ours}
 
 
 def whole(folder: Path | None) -> bool:
