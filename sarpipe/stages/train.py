@@ -7,13 +7,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sarpipe.errors import StorageError
 from sarpipe.settings import Settings
 from sarpipe.stages.places import cubes_digest, open_cubes
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact, inspect
+from sarpipe.storage.lock import exclusive
 from sarpipe.train import CODE as TRAINING
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ def make_model(step: Step, settings: Settings, cube_set: Artefact, on_step: OnSt
         artefact, resumed = _make_together(step, settings, cube_set, on_step)
     else:
         artefact, resumed = _make(step, settings, cube_set, settings.device, on_step)
-    shutil.rmtree(checkpoints(step), ignore_errors=True)
+    _remove_checkpoints(step)
     facts = json.loads(artefact.path("training.json").read_bytes())
     return {
         **receipt(step, artefact, computed=resumed is not None, seconds=time.monotonic() - started),
@@ -75,6 +78,13 @@ def checkpoints(step: Step) -> Path:
     if step.folder is None:
         raise ValueError(f"{step.name} has no folder")
     return step.folder.with_name(f"{step.folder.name}.checkpoints")
+
+
+def _remove_checkpoints(step: Step) -> None:
+    """Those of a training whose model is there, unless another run makes it anew already: then they are its own."""
+    if step.folder is not None and checkpoints(step).is_dir():
+        with suppress(BlockingIOError, StorageError), exclusive(step.folder, wait=False):
+            shutil.rmtree(checkpoints(step), ignore_errors=True)
 
 
 def _make(
