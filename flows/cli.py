@@ -82,6 +82,7 @@ _STAGES = {
             "sarpipe run raw/train/S1GRD",
             "sarpipe run raw/train/S1GRD --dry-run",
             "sarpipe run raw/train/S1GRD --config demo.yaml --prefect",
+            "sarpipe run --from evaluate   (the stages before it are taken as they are)",
             "sarpipe run raw/val/S1GRD --data other --model data/models/sar-0123456789ab",
             "sarpipe run raw/train/S1GRD --json | jq .outputs.report",
         ],
@@ -295,10 +296,21 @@ def _add_stage(commands: Any, stage: str) -> None:
         command.add_argument(
             "source",
             metavar="SOURCE",
+            nargs=None if stage == "preprocess" else "?",
             help="a folder of stores (.zarr.zip, .zarr, .tar, files of a place each), one store, a glob, a split list, "
             "or a URL of one, as s3://bucket/train/S1GRD",
         )
     _add_settings(command, preset=stage != "preprocess")
+    if stage == "run":
+        command.add_argument(
+            "--from",
+            dest="from_stage",
+            choices=("preprocess", "train", "embed", "evaluate", "report"),
+            default="preprocess",
+            metavar="STAGE",
+            help="begin at this stage (%(choices)s): what those before it made of SOURCE, or made last without it, is "
+            "verified and never made again",
+        )
     if stage in ("embed", "evaluate", "report", "run"):
         command.add_argument("--model", metavar="FOLDER", help="use this trained model instead of training one")
     if stage in ("evaluate", "report", "run"):
@@ -325,7 +337,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         command,
         _stage,
         stage=stage,
-        **dict.fromkeys(("source", "preset", "format", "workers", "dask", "model", "labels")),
+        **dict.fromkeys(("source", "preset", "format", "workers", "dask", "model", "labels", "from_stage")),
     )
 
 
@@ -675,7 +687,9 @@ def _straight(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
 
     with Console() as console:
         if options.stage == "run":
-            return straight.run(settings, options.source, console.progress, force=options.force)
+            return straight.run(
+                settings, options.source, console.progress, force=options.force, first=options.from_stage
+            )
         if options.stage == "preprocess":
             done = straight.preprocess(settings, options.source, console.progress, force=options.force)
             return {"preprocess": done}
@@ -705,13 +719,15 @@ def _flow_parameters(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.stage != "preprocess":
         parameters["preset"] = options.preset
-    if options.source is not None:
+    if options.stage in ("preprocess", "run"):
         parameters |= {
-            "source": _absolute(options.source),
+            "source": _absolute(options.source) if options.source else None,
             "format": options.format,
             "workers": options.workers,
             "dask": options.dask,
         }
+    if options.stage == "run":
+        parameters["from_stage"] = options.from_stage
     return parameters
 
 
@@ -735,7 +751,7 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
     from sarpipe.stages.chain import plan
     from sarpipe.storage import address
 
-    steps = plan(settings, options.stage, options.source, force=options.force)
+    steps = plan(settings, options.stage, options.source, force=options.force, first=options.from_stage)
     if options.json:
         rows = [
             {

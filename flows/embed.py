@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact
 
+from sarpipe import __version__
+from sarpipe.flows.naming import counted, rename, trained
+from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.settings import resolve
-from sarpipe.stages.chain import find_cubes, find_earlier
+from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.embed import plan_embed
 from sarpipe.storage import address, link
 from sarpipe.tasks.embed import embed_places
 from sarpipe.tasks.policy import run_now
 
 
-@flow(name="embed", flow_run_name="embed {data}", persist_result=False)
+@flow(name="embed", version=__version__, flow_run_name="embed {data}", persist_result=False)
 def embed(
-    data: str = "data",
-    recipe: Literal["sar", "original"] | None = None,
-    preset: Literal["sar", "original"] | None = None,
-    config: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    cubes: str | None = None,
+    data: Place = "data",
+    recipe: Recipe = None,
+    preset: Preset = None,
+    config: Place | None = None,
+    overrides: Overrides = None,
+    cubes: Place | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Embed every place by the model of these settings, and export GeoParquet, CSV and Zarr.
 
     Args:
         data: All output goes below this folder or URL.
-        recipe: Of the cubes: `sar` (default) or `original`.
-        preset: Of training: `sar` (default) or `original`.
+        recipe: Of the cubes, `sar` or `original`; unset, what `config` says, else `sar`.
+        preset: Of training, `sar` or `original`; unset, what `config` says, else `sar`.
         config: YAML file of settings.
-        overrides: Settings by dotted name.
-        cubes: Folder of a set of cubes, instead of the last one.
+        overrides: Settings by dotted name, for example `{"train.epochs": 30}`.
+        cubes: Folder of a set of cubes; unset, the one that was preprocessed last.
         force: Embed again although the embeddings are there.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     cube_set = find_cubes(settings, cubes)
+    rename(f"embed {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
     (model,) = find_earlier(settings, cube_set, "embed")
     step = plan_embed(settings, cube_set, model, force=force)
     receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))

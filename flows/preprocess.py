@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
@@ -14,7 +14,10 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from sarpipe import __version__
 from sarpipe.cluster import dask_session
+from sarpipe.flows.naming import counted, rename, short
+from sarpipe.flows.parameters import Dask, Format, Overrides, Place, Recipe, Workers
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
@@ -36,21 +39,22 @@ ENTRIES_SHOWN = 200
 
 @flow(
     name="preprocess",
+    version=__version__,
     flow_run_name="preprocess {source}",
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     # A retry of the pipeline shall look at the files again, and not be given this run's old result.
     persist_result=False,
 )
 def preprocess(
-    source: str,
-    data: str = "data",
-    recipe: Literal["sar", "original"] | None = None,
-    config: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    workers: int | None = None,
-    dask: str | None = None,
+    source: Place,
+    data: Place = "data",
+    recipe: Recipe = None,
+    config: Place | None = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    dask: Dask = None,
     force: bool = False,
-    format: Literal["parquet"] | None = None,
+    format: Format = None,
 ) -> Preprocessed:
     """Turn every store that `source` names into cubes: one task a store, on Dask.
 
@@ -59,19 +63,20 @@ def preprocess(
     Args:
         source: A folder of stores (in any layout), one store, a glob, or a split list; or a URL of one.
         data: All output goes below this folder or URL.
-        recipe: `sar` (default) or `original`.
+        recipe: How a place becomes a cube, `sar` or `original`; unset, what `config` says, else `sar`.
         config: YAML file of settings.
         overrides: Settings by dotted name, for example `{"recipe.looks": 4.4}`.
-        workers: Dask worker processes; by default one a core.
-        dask: Address of a running Dask scheduler, instead of own workers.
+        workers: Dask worker processes, 1 to 1,024; unset, one a core.
+        dask: Address of a running Dask scheduler, as tcp://127.0.0.1:8786, instead of own workers.
         force: Make every unit again.
-        format: `parquet`: write the cubes so too.
+        format: `parquet`: write the cubes in this format too.
     """
     started = time.monotonic()
     settings = resolve(
         data=data, recipe=recipe, config=config, overrides=overrides, format=format, workers=workers, dask=dask
     )
     steps = plan_preprocess(settings, source, force=force)
+    rename(f"preprocess {settings.recipe.name}: {counted(len(steps), 'store')} of {short(source)}")
     check_room(settings, steps)
     receipts, errors = _run(settings, steps)
     units, refused = settle(steps, receipts, errors)

@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact
 
+from sarpipe import __version__
+from sarpipe.flows.naming import counted, rename, trained
+from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.settings import resolve
-from sarpipe.stages.chain import find_cubes, find_earlier
+from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.report import plan_report
 from sarpipe.storage import address, link
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.report import write_report
 
 
-@flow(name="report", flow_run_name="report {data}", persist_result=False)
+@flow(name="report", version=__version__, flow_run_name="report {data}", persist_result=False)
 def report(
-    data: str = "data",
-    recipe: Literal["sar", "original"] | None = None,
-    preset: Literal["sar", "original"] | None = None,
-    config: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    cubes: str | None = None,
+    data: Place = "data",
+    recipe: Recipe = None,
+    preset: Preset = None,
+    config: Place | None = None,
+    overrides: Overrides = None,
+    cubes: Place | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write the report: one self-contained HTML page.
 
     Args:
         data: All output goes below this folder or URL.
-        recipe: Of the cubes: `sar` (default) or `original`.
-        preset: Of training: `sar` (default) or `original`.
+        recipe: Of the cubes, `sar` or `original`; unset, what `config` says, else `sar`.
+        preset: Of training, `sar` or `original`; unset, what `config` says, else `sar`.
         config: YAML file of settings.
-        overrides: Settings by dotted name.
-        cubes: Folder of a set of cubes, instead of the last one.
+        overrides: Settings by dotted name, for example `{"train.epochs": 30}`.
+        cubes: Folder of a set of cubes; unset, the one that was preprocessed last.
         force: Write the page again although it is there.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     cube_set = find_cubes(settings, cubes)
+    rename(f"report {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
     model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
     step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
     made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))

@@ -12,6 +12,7 @@ from typing import Any
 
 from sarpipe.errors import SarpipeError
 from sarpipe.ssl4eo import find_stores
+from sarpipe.stages.chain import named
 
 _DEFAULTS = {
     # The embedded server's first start migrates its database; the default of 20 s is too short on two cores.
@@ -31,8 +32,8 @@ def run_flow(stage: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any],
     Raises:
         SarpipeError: As the stages do, or the server has gone away. A wrong path is told before a server is started.
     """
-    if "source" in parameters:
-        find_stores(parameters["source"])
+    if stage == "preprocess" or parameters.get("from_stage") == "preprocess":
+        find_stores(named(parameters["source"]))
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     _check_server()

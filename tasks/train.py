@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from prefect import task
+from prefect.concurrency.sync import concurrency
 
 from sarpipe.settings import Settings
 from sarpipe.stages.step import Step
@@ -14,17 +16,23 @@ from sarpipe.tasks.policy import OPTIONS
 from sarpipe.tasks.watch import Watch
 
 TIMEOUT_SECONDS = 48 * 3600
+GPU = "gpu"
+"""The server's limit that a training takes a slot of, whichever deployment it runs in. A server that has none of this
+name lets all trainings run."""
+LEASE_SECONDS = 60
+"""So long after the process of a training is gone, its slot is free again."""
 
 
 @task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="train {step.name}")
 def train_encoder(step: Step, settings: Settings, cube_set: str) -> ModelReceipt:
     """Train; a retry goes on from the last checkpoint."""
     watch = Watch("train-progress", f"Training, preset {step.name}")
-    receipt = make_model(
-        step,
-        settings,
-        open_verified(Path(cube_set)),
-        lambda done, total, loss: watch.show(done, total, f"loss {loss:.3f}"),
-    )
+    with nullcontext() if step.done else concurrency(GPU, lease_duration=LEASE_SECONDS):
+        receipt = make_model(
+            step,
+            settings,
+            open_verified(Path(cube_set)),
+            lambda done, total, loss: watch.show(done, total, f"loss {loss:.3f}"),
+        )
     watch.show(1, 1, "trained" if receipt["computed"] else "was there")
     return receipt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -90,9 +91,44 @@ def given_model(folder: Path) -> Artefact:
     return model
 
 
-def later_stages(settings: Settings) -> tuple[str, ...]:
-    """The stages after preprocess that a run has: a model that is given is not trained."""
-    return STAGES[1:] if settings.model is None else STAGES[2:]
+def later_stages(settings: Settings, first: str = "preprocess") -> tuple[str, ...]:
+    """The stages after preprocess that a run has which begins at ``first``: a model that is given is not trained."""
+    stages = STAGES[1:] if settings.model is None else STAGES[2:]
+    return tuple(stage for stage in stages if STAGES.index(stage) >= STAGES.index(first))
+
+
+def cubes_there(settings: Settings, source: str | None) -> Artefact:
+    """The set of cubes of a run that begins after preprocess: the one that these stores make, verified but never made;
+    without a source the one that was preprocessed last.
+
+    Raises:
+        UsageError: A unit or the set is missing or damaged.
+    """
+    if source is None:
+        return current_set(settings)
+    stores = plan_preprocess(settings, source, remember=False)
+    cube_set = _planned_set(settings, stores)
+    if cube_set is None:
+        undone = [step for step in stores if not _is_settled(step)]
+        first = f"{len(undone)} of {len(stores)} stores, {undone[0].name}: {undone[0].why}" if undone else "the set"
+        raise UsageError(f"preprocess of {source} is not done: {first}", f"Run 'sarpipe preprocess {source}' first")
+    return cube_set
+
+
+def places_kept(cube_set: Artefact) -> int:
+    """How many places a set of cubes has."""
+    return int(json.loads(cube_set.path("counts.json").read_bytes())["places_kept"])
+
+
+def named(source: str | None) -> str:
+    """The source of a run that begins with its stores.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not source:
+        raise UsageError("no SOURCE is given", "For example 'sarpipe run raw/train/S1GRD'; '--from train' does without")
+    return source
 
 
 def settle(
@@ -124,16 +160,25 @@ def settle(
     return [receipts[step.name] for step in steps if step.name in receipts], dict(sorted(refused.items()))
 
 
-def plan(settings: Settings, stage: str, source: str | None, *, force: bool = False) -> list[Step]:
-    """What a stage (or ``run``: all of them) would do, without doing it."""
-    if stage == "preprocess" and source is not None:
-        return plan_preprocess(settings, source, force=force, remember=False)
-    if stage != "run" or source is None:
+def plan(
+    settings: Settings, stage: str, source: str | None, *, force: bool = False, first: str = "preprocess"
+) -> list[Step]:
+    """What a stage (or ``run``: all of them, from ``first`` on) would do, without doing it.
+
+    Raises:
+        UsageError: A stage before it has not run, or there is no source where one is needed.
+    """
+    if stage == "run" and first != "preprocess":
+        return _plan_chain(settings, cubes_there(settings, source), later_stages(settings, first), force=force)
+    if stage not in ("preprocess", "run"):
         return [_plan_later(settings, current_set(settings), stage, force=force)]
+    source = named(source)
+    if stage == "preprocess":
+        return plan_preprocess(settings, source, force=force, remember=False)
     stores = plan_preprocess(settings, source, force=force, remember=False)
     cube_set = _planned_set(settings, stores)
     if cube_set is not None:
-        return stores + _plan_chain(settings, cube_set, force=force)
+        return stores + _plan_chain(settings, cube_set, later_stages(settings), force=force)
     return stores + [waiting(later, settings.train.preset, "preprocess") for later in later_stages(settings)]
 
 
@@ -165,7 +210,7 @@ def summarise(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> d
 
 def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     """The set that these stores make, if they and it are there."""
-    if not all(step.done or step.state in ("partial", "refused") for step in stores):
+    if not all(_is_settled(step) for step in stores):
         return None
     units = [unit_receipt(step) for step in stores if step.state != "refused"]
     refused = {step.name: _without_folder(step.why, step.source) for step in stores if step.state == "refused"}
@@ -173,14 +218,19 @@ def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     return inspect(step.folder) if step.folder and step.done else None
 
 
+def _is_settled(step: Step) -> bool:
+    """Whether all that a store can give is there."""
+    return step.done or step.state in ("partial", "refused")
+
+
 def _plan_later(settings: Settings, cube_set: Artefact, stage: str, *, force: bool) -> Step:
     return _PLANS[stage](settings, cube_set, *find_earlier(settings, cube_set, stage), force=force)
 
 
-def _plan_chain(settings: Settings, cube_set: Artefact, *, force: bool) -> list[Step]:
-    """The later stages as far as their keys are known: a key needs the bytes of what comes before."""
+def _plan_chain(settings: Settings, cube_set: Artefact, stages: Sequence[str], *, force: bool) -> list[Step]:
+    """These later stages as far as their keys are known: a key needs the bytes of what comes before."""
     steps: list[Step] = []
-    for stage in later_stages(settings):
+    for stage in stages:
         if steps and not steps[-1].done:
             steps.append(waiting(stage, settings.train.preset, steps[-1].stage))
         else:

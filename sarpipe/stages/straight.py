@@ -12,7 +12,15 @@ from typing import Any
 from sarpipe.cluster import CALLS, dask_session
 from sarpipe.errors import ClusterError, DataError, StorageError
 from sarpipe.settings import Settings
-from sarpipe.stages.chain import Preprocessed, find_cubes, find_earlier, later_stages, settle
+from sarpipe.stages.chain import (
+    Preprocessed,
+    cubes_there,
+    find_cubes,
+    find_earlier,
+    later_stages,
+    named,
+    settle,
+)
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.embed import make_embeddings, plan_embed
@@ -30,15 +38,26 @@ OnProgress = Callable[[str, int, int, str], None]
 """Called with the stage, how much is done, of how much, and a note."""
 
 
-def run(settings: Settings, source: str, on_progress: OnProgress, *, force: bool = False) -> dict[str, Any]:
-    """All stages; the result of each by its name, for `sarpipe.stages.chain.summarise`.
+def run(
+    settings: Settings,
+    source: str | None,
+    on_progress: OnProgress,
+    *,
+    force: bool = False,
+    first: str = "preprocess",
+) -> dict[str, Any]:
+    """All stages from ``first`` on; the result of each by its name, for `sarpipe.stages.chain.summarise`.
 
     Raises:
-        SarpipeError: As the stages do.
+        SarpipeError: As the stages do; what the stages before ``first`` make is not there.
     """
-    results: dict[str, Any] = {"preprocess": preprocess(settings, source, on_progress, force=force)}
-    folder = results["preprocess"]["cube_set"]["folder"]
-    for stage in later_stages(settings):
+    results: dict[str, Any] = {}
+    if first == "preprocess":
+        results["preprocess"] = preprocess(settings, named(source), on_progress, force=force)
+        folder = results["preprocess"]["cube_set"]["folder"]
+    else:
+        folder = str(cubes_there(settings, source).folder)
+    for stage in later_stages(settings, first):
         results[stage] = later(stage, settings, on_progress, cubes=folder, force=force)
     return results
 

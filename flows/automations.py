@@ -1,0 +1,93 @@
+"""``python -m sarpipe.flows.automations FOLDER``: put the automations of a folder on the server, or bring them up to date.
+
+`prefect automation create` makes another one of the same name each time, and takes a notification block by its id alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+
+from sarpipe.errors import SarpipeError, UsageError
+
+ALARM = "custom-webhook/sarpipe-alarm"
+"""Type and name of the notification block of the files. SARPIPE_ALARM names another one, as slack-webhook/operators."""
+
+
+def install(folder: Path) -> list[str]:
+    """Make each automation of a folder, or update the one of its name; their names.
+
+    Raises:
+        UsageError: There is none in the folder, or no block of the name that SARPIPE_ALARM gives.
+    """
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise UsageError(f"there is no automation in {folder}", "For example data/configs/automations")
+    with get_client(sync_client=True) as client:
+        alarm = _alarm(client, os.environ.get("SARPIPE_ALARM") or ALARM)
+        return [_install(client, yaml.safe_load(file.read_text(encoding="utf-8")), alarm) for file in files]
+
+
+def _install(client: SyncPrefectClient, document: dict[str, Any], alarm: UUID) -> str:
+    for action in document["actions"]:
+        if action.get("block_document_id") == ALARM:
+            action["block_document_id"] = alarm
+    automation = AutomationCore.model_validate(document)
+    there = client.read_automations_by_name(automation.name)
+    if not there:
+        client.create_automation(automation)
+    for one in there[:1]:
+        # Who has switched it off meant it.
+        client.update_automation(one.id, automation.model_copy(update={"enabled": one.enabled}))
+    for one in there[1:]:
+        client.delete_automation(one.id)
+    return automation.name
+
+
+def _alarm(client: SyncPrefectClient, named: str) -> UUID:
+    """The notification block of this type and name. The default one is made where it is missing."""
+    kind, _, name = named.partition("/")
+    try:
+        return client.read_block_document_by_name(name, kind).id
+    except ObjectNotFound:
+        if named != ALARM:
+            raise UsageError(f"there is no block {named} on the server", "'prefect block ls' shows those there are") from None
+    return UUID(str(_as_artifact().save(name)))
+
+
+def _as_artifact() -> CustomWebhookNotificationBlock:
+    """A block that keeps what is said in the server itself, on its page Artifacts: it needs no other service."""
+    settings = get_current_settings().api
+    if settings.url is None:
+        raise UsageError("no Prefect server is set", "export PREFECT_API_URL=http://127.0.0.1:4200/api")
+    login = settings.auth_string.get_secret_value() if settings.auth_string else ""
+    return CustomWebhookNotificationBlock(
+        name="sarpipe-alarm",
+        url=f"{settings.url}/artifacts/",
+        headers={"Authorization": "Basic {{basic}}"} if login else None,
+        secrets={"basic": b64encode(login.encode()).decode()},
+        json_data={
+            "key": "sarpipe-alarm",
+            "type": "markdown",
+            "description": "{{subject}}",
+            "data": "# {{subject}}\n\n{{body}}",
+        },
+    )
+
+
+if __name__ == "__main__":
+    try:
+        print("\n".join(install(Path(*sys.argv[1:]))))
+    except SarpipeError as error:
+        sys.exit(f"{error}")
