@@ -1,6 +1,6 @@
-"""``python -m sarpipe.flows.automations FOLDER``: put the automations of a folder on the server, or bring them up to date.
+"""``python -m sarpipe.flows.automations FOLDER``: put the automations of a folder on the server, or update them.
 
-`prefect automation create` makes another one of the same name each time, and takes a notification block by its id alone.
+`prefect automation create` makes another one of the same name each time, and knows a notification block by its id only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def _alarm(client: SyncPrefectClient, named: str) -> UUID:
         return client.read_block_document_by_name(name, kind).id
     except ObjectNotFound:
         if named != ALARM:
-            raise UsageError(f"there is no block {named} on the server", "'prefect block ls' shows those there are") from None
+            raise UsageError(
+                f"there is no block {named} on the server", "'prefect block ls' shows those there are"
+            ) from None
     return UUID(str(_as_artifact().save(name)))
 
 

@@ -160,7 +160,7 @@ def test_a_run_whose_host_dies_does_not_stay_running(
     server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     root = Path(__file__).resolve().parents[2]
-    automation = (root / "data" / "configs" / "crashed.yaml").read_text()
+    automation = (root / "data" / "configs" / "automations" / "crashed.yaml").read_text()
     # Less patience than one who runs it every day has: a heartbeat comes each 30 s here.
     (tmp_path / "crashed.yaml").write_text(automation.replace("within: 540", "within: 75"))
     prefect = [sys.executable, "-m", "prefect", "automation", "create", "--from-file", str(tmp_path / "crashed.yaml")]

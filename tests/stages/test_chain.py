@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sarpipe.errors import UsageError
+from sarpipe.stages import straight
 from sarpipe.stages.chain import plan
 
 
@@ -65,3 +66,40 @@ def test_labels_are_in_the_key_of_an_evaluation_by_their_content(rerun: Any, tmp
     (without,) = plan(rerun.settings(), "evaluate", None)
     assert without.state == "done"
     assert without.key not in (first, key())
+
+
+def test_a_run_that_begins_at_a_stage_takes_what_is_before_it_as_it_is(rerun: Any) -> None:
+    (page,) = rerun.data.glob("reports/sar-*")
+    shutil.rmtree(page)
+    steps = plan(rerun.settings(), "run", str(rerun.stores), first="evaluate")
+    assert [(step.stage, step.state) for step in steps] == [("evaluate", "done"), ("report", "missing")]
+    before = rerun.files()
+    results = straight.run(rerun.settings(), None, lambda *_: None, first="evaluate")
+    assert [(stage, result["computed"]) for stage, result in results.items()] == [("evaluate", False), ("report", True)]
+    assert before.items() <= rerun.files().items()
+    assert (page / "report.html").is_file()
+    forced = plan(rerun.settings(), "run", None, first="embed", force=True)
+    assert [(step.stage, step.state) for step in forced] == [
+        ("embed", "forced"),
+        ("evaluate", "waits"),
+        ("report", "waits"),
+    ]
+
+
+def test_a_run_that_begins_at_a_stage_makes_nothing_of_what_is_before_it(rerun: Any, tmp_path: Path) -> None:
+    (model,) = rerun.data.glob("models/sar-*")
+    shutil.rmtree(model)
+    before = rerun.files()
+    with pytest.raises(UsageError, match="train sar is not done: not made yet") as refused:
+        straight.run(rerun.settings(), str(rerun.stores), lambda *_: None, first="evaluate")
+    assert refused.value.hint == "Run 'sarpipe train' first"
+    (unit,) = rerun.data.glob("cubes/sar-*/ssl4eos12*_000002-*")
+    shutil.rmtree(unit)
+    with pytest.raises(
+        UsageError, match="1 of 2 stores, ssl4eos12_train_seasonal_data_000002: not made yet"
+    ) as refused:
+        straight.run(rerun.settings(), str(rerun.stores), lambda *_: None, first="train")
+    assert refused.value.hint == f"Run 'sarpipe preprocess {rerun.stores}' first"
+    with pytest.raises(UsageError, match="no SOURCE is given"):
+        plan(rerun.settings(), "run", None)
+    assert rerun.files().keys() <= before.keys()
