@@ -337,7 +337,8 @@ def _add_stage(commands: Any, stage: str) -> None:
         command,
         _stage,
         stage=stage,
-        **dict.fromkeys(("source", "preset", "format", "workers", "dask", "model", "labels", "from_stage")),
+        from_stage="preprocess",
+        **dict.fromkeys(("source", "preset", "format", "workers", "dask", "model", "labels")),
     )
 
 

@@ -14,7 +14,5 @@ Overrides = dict[Annotated[str, Field(min_length=1)], Any] | None
 """Settings by dotted name."""
 Workers = Annotated[int, Field(ge=1, le=1024)] | None
 """Dask worker processes."""
-Dask = Annotated[str, Field(pattern=r"^\w+://")] | None
-"""Address of a Dask scheduler."""
 Format = Literal["parquet"] | None
 Stage = Literal["preprocess", "train", "embed", "evaluate", "report"]

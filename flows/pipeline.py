@@ -11,7 +11,7 @@ from sarpipe import __version__
 from sarpipe.flows.embed import embed
 from sarpipe.flows.evaluate import evaluate
 from sarpipe.flows.naming import counted, rename, short, trained
-from sarpipe.flows.parameters import Dask, Format, Overrides, Place, Preset, Recipe, Stage, Workers
+from sarpipe.flows.parameters import Format, Overrides, Place, Preset, Recipe, Stage, Workers
 from sarpipe.flows.preprocess import preprocess
 from sarpipe.flows.report import report
 from sarpipe.flows.train import train
@@ -35,7 +35,7 @@ def pipeline(
     config: Place | None = None,
     overrides: Overrides = None,
     workers: Workers = None,
-    dask: Dask = None,
+    dask: Place | None = None,
     force: bool = False,
     format: Format = None,
 ) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from sarpipe import __version__
 from sarpipe.cluster import dask_session
 from sarpipe.flows.naming import counted, rename, short
-from sarpipe.flows.parameters import Dask, Format, Overrides, Place, Recipe, Workers
+from sarpipe.flows.parameters import Format, Overrides, Place, Recipe, Workers
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
@@ -52,7 +52,7 @@ def preprocess(
     config: Place | None = None,
     overrides: Overrides = None,
     workers: Workers = None,
-    dask: Dask = None,
+    dask: Place | None = None,
     force: bool = False,
     format: Format = None,
 ) -> Preprocessed:
