@@ -20,8 +20,9 @@ def test_entrypoints_load_and_take_the_parameters(deployment: dict[str, Any]) ->
     assert deployment["work_pool"]["name"] == "sarpipe"
 
 
-def test_every_flow_has_a_deployment_and_only_the_pipeline_a_schedule_which_is_off() -> None:
+def test_every_flow_has_a_deployment_and_only_the_pipeline_a_schedule() -> None:
     flows = {deployment["entrypoint"].rpartition(".")[2]: deployment for deployment in DEPLOYMENTS}
     assert set(flows) == {"preprocess", "train", "embed", "evaluate", "report", "pipeline"}
     assert [name for name, deployment in flows.items() if deployment.get("schedules")] == ["pipeline"]
-    assert [schedule["active"] for schedule in flows["pipeline"]["schedules"]] == [False]
+    # Whether it is on is the environment's.
+    assert [schedule["active"] for schedule in flows["pipeline"]["schedules"]] == ["{{ here.nightly }}"]

@@ -127,7 +127,7 @@ def test_every_stage_fails_once_and_is_run_again_in_another_way(operations: Oper
 
 
 def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 1200
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)
