@@ -29,13 +29,16 @@ def install(folder: Path) -> list[str]:
     """Make each automation of a folder, or update the one of its name; their names.
 
     Raises:
-        UsageError: There is none in the folder, or no block of the name that SARPIPE_ALARM gives.
+        UsageError: There is none in the folder, no server is set, or it has no block of the name in SARPIPE_ALARM.
     """
+    url = get_current_settings().api.url
+    if url is None:
+        raise UsageError("no Prefect server is set", "export PREFECT_API_URL=http://127.0.0.1:4200/api")
     files = sorted(folder.glob("*.yaml"))
     if not files:
         raise UsageError(f"there is no automation in {folder}", "For example data/configs/automations")
     with get_client(sync_client=True) as client:
-        alarm = _alarm(client, os.environ.get("SARPIPE_ALARM") or ALARM)
+        alarm = _alarm(client, os.environ.get("SARPIPE_ALARM") or ALARM, url)
         return [_install(client, yaml.safe_load(file.read_text(encoding="utf-8")), alarm) for file in files]
 
 
@@ -55,7 +58,7 @@ def _install(client: SyncPrefectClient, document: dict[str, Any], alarm: UUID) -
     return automation.name
 
 
-def _alarm(client: SyncPrefectClient, named: str) -> UUID:
+def _alarm(client: SyncPrefectClient, named: str, url: str) -> UUID:
     """The notification block of this type and name. The default one is made where it is missing."""
     kind, _, name = named.partition("/")
     try:
@@ -65,18 +68,16 @@ def _alarm(client: SyncPrefectClient, named: str) -> UUID:
             raise UsageError(
                 f"there is no block {named} on the server", "'prefect block ls' shows those there are"
             ) from None
-    return UUID(str(_as_artifact().save(name)))
+    return UUID(str(_as_artifact(url).save(name)))
 
 
-def _as_artifact() -> CustomWebhookNotificationBlock:
+def _as_artifact(url: str) -> CustomWebhookNotificationBlock:
     """A block that keeps what is said in the server itself, on its page Artifacts: it needs no other service."""
-    settings = get_current_settings().api
-    if settings.url is None:
-        raise UsageError("no Prefect server is set", "export PREFECT_API_URL=http://127.0.0.1:4200/api")
-    login = settings.auth_string.get_secret_value() if settings.auth_string else ""
+    auth = get_current_settings().api.auth_string
+    login = auth.get_secret_value() if auth else ""
     return CustomWebhookNotificationBlock(
         name="sarpipe-alarm",
-        url=f"{settings.url}/artifacts/",
+        url=f"{url}/artifacts/",
         headers={"Authorization": "Basic {{basic}}"} if login else None,
         secrets={"basic": b64encode(login.encode()).decode()},
         json_data={
