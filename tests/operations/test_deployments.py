@@ -120,7 +120,8 @@ def test_a_failed_run_says_so_and_its_retry_makes_only_what_is_missing(operation
     run = operations.run("preprocess")
     failed = operations.ended(run, "Failed")
     assert failed["name"] == f"preprocess sar: 2 stores of {'/'.join(operations.stores.parts[-2:])}"
-    assert (failed["flow_version"], failed["tags"]) == (__version__, ["preprocess", "sarpipe"])
+    assert failed["flow_version"] == __version__
+    assert set(failed["tags"]) == {"sarpipe", "preprocess"}
     (first,) = {Path(name).parent.name for name in operations.files() if name.endswith("manifest.json")}
     before = operations.files()
     obstacle.rmdir()
