@@ -132,7 +132,8 @@ def test_a_failed_run_says_so_and_its_retry_makes_only_what_is_missing(operation
     made = {Path(name).parent.name for name in after.keys() - before.keys() if name.endswith("manifest.json")}
     assert first not in made
     assert {name.partition("-")[0] for name in made} == {second.name, "set"}
-    (alarm,) = operations.alarms()
+    # Where the server is too busy to answer itself in time, it says the same again.
+    (alarm,) = set(operations.alarms())
     assert failed["name"] in alarm
     assert "cannot write" in alarm
     assert f"prefect flow-run retry {run}" in alarm
