@@ -45,7 +45,7 @@ class PrefectServer:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 400
         while not self._answers():
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.2)
