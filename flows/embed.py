@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
 from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
+from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.embed import plan_embed
@@ -41,11 +42,13 @@ def embed(
         force: Embed again although the embeddings are there.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
-    cube_set = find_cubes(settings, cubes)
-    rename(f"embed {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
-    (model,) = find_earlier(settings, cube_set, "embed")
-    step = plan_embed(settings, cube_set, model, force=force)
-    receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
+    with stage_log(settings, "embed"):
+        cube_set = find_cubes(settings, cubes)
+        rename(f"embed {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        (model,) = find_earlier(settings, cube_set, "embed")
+        step = plan_embed(settings, cube_set, model, force=force)
+        receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
+        note_result(receipt, cube_set)
     file = Path(receipt["folder"]) / "embeddings.parquet"
     create_link_artifact(link(file), link_text=file.name, key="embeddings", description=address(file))
     return receipt

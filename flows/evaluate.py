@@ -12,6 +12,7 @@ from prefect.artifacts import create_table_artifact
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
 from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
+from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.evaluate import plan_evaluate
@@ -41,13 +42,15 @@ def evaluate(
         force: Measure again although the figures are there.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
-    cube_set = find_cubes(settings, cubes)
-    rename(f"evaluate {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
-    model, embeddings = find_earlier(settings, cube_set, "evaluate")
-    step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
-    receipt = run_now(
-        evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
-    )
+    with stage_log(settings, "evaluate"):
+        cube_set = find_cubes(settings, cubes)
+        rename(f"evaluate {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        model, embeddings = find_earlier(settings, cube_set, "evaluate")
+        step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
+        receipt = run_now(
+            evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
+        )
+        note_result(receipt, cube_set)
     _table(Path(receipt["folder"]))
     return receipt
 

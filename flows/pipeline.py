@@ -15,6 +15,7 @@ from sarpipe.flows.parameters import Format, Overrides, Place, Preset, Recipe, S
 from sarpipe.flows.preprocess import preprocess
 from sarpipe.flows.report import report
 from sarpipe.flows.train import train
+from sarpipe.runs.log import run_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import cubes_there, find_cubes, later_stages, named, places_kept
 
@@ -56,31 +57,32 @@ def pipeline(
         format: `parquet`: write the cubes in this format too.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
-    results: dict[str, Any] = {}
-    said: str | None = None
-    if from_stage == "preprocess":
-        source = named(source)
-        first = preprocess(source, data, recipe, config, overrides, workers, dask, force, format, return_state=True)
-        results["preprocess"], said = first.result(), first.message
-        cube_set = find_cubes(settings, results["preprocess"]["cube_set"]["folder"])
-    else:
-        cube_set = cubes_there(settings, source)
-    of = f" of {short(source)}" if source else ""
-    begun = "" if from_stage == "preprocess" else f" from {from_stage}"
-    rename(f"pipeline {trained(settings)}{begun}: {counted(places_kept(cube_set), 'place')}{of}")
-    common: dict[str, Any] = {
-        "data": data,
-        "recipe": recipe,
-        "preset": preset,
-        "config": config,
-        "overrides": overrides,
-        "cubes": str(cube_set.folder),
-        "force": force,
-    }
-    # One after the other: subflows that run side by side can be given each other's results on a retry
-    # (PrefectHQ/prefect 22259).
-    flows = {"train": train, "embed": embed, "evaluate": evaluate, "report": report}
-    for stage in later_stages(settings, from_stage):
-        results[stage] = flows[stage](**common)
+    with run_log(settings, "run", source):
+        results: dict[str, Any] = {}
+        said: str | None = None
+        if from_stage == "preprocess":
+            source = named(source)
+            first = preprocess(source, data, recipe, config, overrides, workers, dask, force, format, return_state=True)
+            results["preprocess"], said = first.result(), first.message
+            cube_set = find_cubes(settings, results["preprocess"]["cube_set"]["folder"])
+        else:
+            cube_set = cubes_there(settings, source)
+        of = f" of {short(source)}" if source else ""
+        begun = "" if from_stage == "preprocess" else f" from {from_stage}"
+        rename(f"pipeline {trained(settings)}{begun}: {counted(places_kept(cube_set), 'place')}{of}")
+        common: dict[str, Any] = {
+            "data": data,
+            "recipe": recipe,
+            "preset": preset,
+            "config": config,
+            "overrides": overrides,
+            "cubes": str(cube_set.folder),
+            "force": force,
+        }
+        # One after the other: subflows that run side by side can be given each other's results on a retry
+        # (PrefectHQ/prefect 22259).
+        flows = {"train": train, "embed": embed, "evaluate": evaluate, "report": report}
+        for stage in later_stages(settings, from_stage):
+            results[stage] = flows[stage](**common)
     # The state that Prefect shall end in, whose result this is: it says what could not be used.
     return Completed(message=said, data=results)  # type: ignore[return-value]

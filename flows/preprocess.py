@@ -18,6 +18,7 @@ from sarpipe import __version__
 from sarpipe.cluster import dask_session
 from sarpipe.flows.naming import counted, rename, short
 from sarpipe.flows.parameters import Format, Overrides, Place, Recipe, Workers
+from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
@@ -75,13 +76,14 @@ def preprocess(
     settings = resolve(
         data=data, recipe=recipe, config=config, overrides=overrides, format=format, workers=workers, dask=dask
     )
-    steps = plan_preprocess(settings, source, force=force)
-    rename(f"preprocess {settings.recipe.name}: {counted(len(steps), 'store')} of {short(source)}")
-    check_room(settings, steps)
-    receipts, errors = _run(settings, steps)
-    units, refused = settle(steps, receipts, errors)
-    _table(steps, receipts, errors)
-    cube_set = _collect(settings, steps, source, units, refused)
+    with stage_log(settings, "preprocess", source):
+        steps = plan_preprocess(settings, source, force=force)
+        rename(f"preprocess {settings.recipe.name}: {counted(len(steps), 'store')} of {short(source)}")
+        check_room(settings, steps)
+        receipts, errors = _run(settings, steps)
+        units, refused = settle(steps, receipts, errors)
+        _table(steps, receipts, errors)
+        cube_set = _collect(settings, steps, source, units, refused)
     result: Preprocessed = {
         "units": units,
         "refused": refused,
@@ -104,6 +106,7 @@ def _collect(
         description=f"{len(listed):,} entries, an empty id for a whole store; all in {where}",
     )
     publish_set(settings, made)
+    note_result(made)
     if settings.format == "parquet":
         publish_parquet(settings, units)
     return made

@@ -11,6 +11,7 @@ from prefect.artifacts import create_link_artifact
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
 from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
+from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.report import plan_report
@@ -41,12 +42,14 @@ def report(
         force: Write the page again although it is there.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
-    cube_set = find_cubes(settings, cubes)
-    rename(f"report {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
-    model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
-    step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
-    made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
-    receipt = run_now(write_report, step, *made_from)
+    with stage_log(settings, "report"):
+        cube_set = find_cubes(settings, cubes)
+        rename(f"report {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
+        step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
+        made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
+        receipt = run_now(write_report, step, *made_from)
+        note_result(receipt, cube_set)
     page = Path(receipt["folder"]) / "report.html"
     create_link_artifact(link(page), link_text=page.name, key="report", description=address(page))
     return receipt

@@ -14,6 +14,7 @@ from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
 from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.report.loss_curve import loss_png
+from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, places_kept
 from sarpipe.stages.train import plan_train
@@ -43,10 +44,12 @@ def train(
         force: Train again although the model is there.
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
-    cube_set = find_cubes(settings, cubes)
-    rename(f"train {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
-    step = plan_train(settings, cube_set, force=force)
-    receipt = run_now(train_encoder, step, settings, str(cube_set.folder))
+    with stage_log(settings, "train"):
+        cube_set = find_cubes(settings, cubes)
+        rename(f"train {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        step = plan_train(settings, cube_set, force=force)
+        receipt = run_now(train_encoder, step, settings, str(cube_set.folder))
+        note_result(receipt, cube_set)
     _show_loss(Path(receipt["folder"]))
     return receipt
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
+from sarpipe.runs.log import note_planned
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Source
 from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set
@@ -139,6 +140,7 @@ def settle(
     Raises:
         SarpipeError: A store failed for another reason than its data. What was made is kept.
     """
+    note_planned(steps, receipts)
     sources = {step.name: step.source for step in steps}
     refused = {
         name: _without_folder(str(error), sources[name])

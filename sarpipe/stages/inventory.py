@@ -52,7 +52,7 @@ KINDS = (
 )
 """The first that fits is the kind of a folder."""
 _HOMES = tuple(dict.fromkeys(kind.home for kind in KINDS))
-_SMALL = ("sources", "quarantine", "energy", "cubes/*", "cubes/*/parquet")
+_SMALL = ("sources", "quarantine", "energy", "runs", "cubes/*", "cubes/*/parquet")
 """Where small files are written that are no part of an artefact."""
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
+from sarpipe.runs.log import measured
 from sarpipe.ssl4eo import Source
 from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, synced
+from sarpipe.versions import versions_here
 
 State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
 _SHOWN = 3
 """So many differences are named."""
-_LIBRARIES = ("sarpipe", "numpy", "opencv-python-headless", "torch", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,7 @@ def plan_step(
 @cache
 def made_here(code: tuple[str, ...]) -> Mapping[str, Any]:
     """What makes an artefact in this process: the version of the ``code``, and those of the libraries."""
-    versions = {"python": platform.python_version()} | {library: version(library) for library in _LIBRARIES}
-    return {"code": code_version(code), "versions": versions}
+    return {"code": code_version(code), "versions": versions_here()}
 
 
 def waiting(stage: str, name: str, earlier: str) -> Step:
@@ -135,7 +133,7 @@ def make(step: Step, write: Callable[[Path], None]) -> tuple[Artefact, bool]:
     """
     if step.folder is None:
         raise ValueError(f"step {step.stage} {step.name} has no folder: {step.why}")
-    return ensure(step.folder, step.meta, write, force=step.state == "forced")
+    return ensure(step.folder, step.meta, measured(step.name, write), force=step.state == "forced")
 
 
 def receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> Receipt:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sarpipe.cluster import CALLS, dask_session
 from sarpipe.errors import ClusterError, DataError, StorageError
+from sarpipe.runs.log import note_result, run_log, stage_log
 from sarpipe.settings import Settings
 from sarpipe.stages.chain import (
     Preprocessed,
@@ -51,19 +52,25 @@ def run(
     Raises:
         SarpipeError: As the stages do; what the stages before ``first`` make is not there.
     """
-    results: dict[str, Any] = {}
-    if first == "preprocess":
-        results["preprocess"] = preprocess(settings, named(source), on_progress, force=force)
-        folder = results["preprocess"]["cube_set"]["folder"]
-    else:
-        folder = str(cubes_there(settings, source).folder)
-    for stage in later_stages(settings, first):
-        results[stage] = later(stage, settings, on_progress, cubes=folder, force=force)
-    return results
+    with run_log(settings, "run", source):
+        results: dict[str, Any] = {}
+        if first == "preprocess":
+            results["preprocess"] = preprocess(settings, named(source), on_progress, force=force)
+            folder = results["preprocess"]["cube_set"]["folder"]
+        else:
+            folder = str(cubes_there(settings, source).folder)
+        for stage in later_stages(settings, first):
+            results[stage] = later(stage, settings, on_progress, cubes=folder, force=force)
+        return results
 
 
 def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, force: bool = False) -> Preprocessed:
     """Stage preprocess: all stores that can be used, side by side."""
+    with stage_log(settings, "preprocess", source):
+        return _preprocess(settings, source, on_progress, force=force)
+
+
+def _preprocess(settings: Settings, source: str, on_progress: OnProgress, *, force: bool) -> Preprocessed:
     started = time.monotonic()
     steps = plan_preprocess(settings, source, force=force)
     receipts = {step.name: unit_receipt(step) for step in steps if step.done}
@@ -81,6 +88,7 @@ def preprocess(settings: Settings, source: str, on_progress: OnProgress, *, forc
         )
     units, refused = settle(steps, receipts, errors)
     cube_set = make_set(plan_set(settings, units, refused), units, refused)
+    note_result(cube_set)
     publish_quarantine(settings, open_verified(Path(cube_set["folder"])), steps, source)
     publish_set(settings, cube_set)
     if settings.format == "parquet":
@@ -96,7 +104,11 @@ def later(
     Raises:
         UsageError: A stage before it has not run.
     """
-    return LATER[stage](settings, find_cubes(settings, cubes), on_progress, force)
+    with stage_log(settings, stage):
+        cube_set = find_cubes(settings, cubes)
+        receipt = LATER[stage](settings, cube_set, on_progress, force)
+        note_result(receipt, cube_set)
+        return receipt
 
 
 def _on_dask(

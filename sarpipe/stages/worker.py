@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from sarpipe.cluster import compute
 from sarpipe.errors import ClusterError, DamagedError, DataError
 from sarpipe.heap import keep_freed_memory
 from sarpipe.preprocess.kernel import way
+from sarpipe.runs.log import note_failure, note_try, note_unit
+from sarpipe.runs.usage import Usage, peak_memory_bytes
 from sarpipe.settings import Settings
 from sarpipe.stages.cubes_parquet import make_parquet
 from sarpipe.stages.preprocess import CODE, StoreReceipt, make_store
 from sarpipe.stages.step import Step, made_here
-from sarpipe.storage import fetched
+from sarpipe.storage import Artefact, fetched
 
 TIMEOUT_SECONDS = 1800
 """A store takes seconds."""
@@ -36,8 +39,19 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
     """
     if step.state == "refused":
         raise DataError(step.why)
+    note_try(step.name)
     try:
-        receipt = compute(work, step, settings, timeout=TIMEOUT_SECONDS)
+        receipt, usage, made = _made_on_worker(step, settings)
+    except Exception as error:
+        note_failure(step, error)
+        raise
+    note_unit(step, receipt, usage, made.bytes)
+    return receipt
+
+
+def _made_on_worker(step: Step, settings: Settings) -> tuple[StoreReceipt, Usage, Artefact]:
+    try:
+        receipt, usage = compute(_measured_work, step, settings, timeout=TIMEOUT_SECONDS)
     except KilledWorker as error:
         raise DataError(
             f"{2 * (error.allowed_failures + 1)} Dask workers died while they made the unit of {step.source}, the last "
@@ -55,7 +69,20 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
         ) from error
     if found.digest != receipt["digest"]:
         raise DamagedError(f"{found.folder} is not what the Dask worker has made", "Run it again: it is looked at anew")
-    return receipt
+    return receipt, usage, found
+
+
+def _measured_work(step: Step, settings: Settings) -> tuple[StoreReceipt, Usage]:
+    """`work`, and what it took. Runs on a Dask worker."""
+    started, cpu = time.monotonic(), time.process_time()
+    receipt = work(step, settings)
+    return receipt, {
+        "worker": _address() or "",
+        "seconds": round(time.monotonic() - started, 3),
+        # Of the whole process: a worker of several threads counts what they did side by side, to each.
+        "cpu_seconds": round(time.process_time() - cpu, 3),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
 
 
 def work(step: Step, settings: Settings) -> StoreReceipt:
@@ -110,9 +137,14 @@ _INSTALL = "Install the same versions on every worker as where 'sarpipe' is call
 
 
 def _here() -> str:
+    address = _address()
+    return "this process" if address is None else f"the Dask worker {address}"
+
+
+def _address() -> str | None:
     from distributed import get_worker
 
     try:
-        return f"the Dask worker {get_worker().address}"
+        return str(get_worker().address)
     except ValueError:
-        return "this process"
+        return None

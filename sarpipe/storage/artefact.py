@@ -45,6 +45,11 @@ class Artefact:
         """SHA-256 of the files' names and bytes: the input from which later stages take their keys."""
         return digest_json(self.files)
 
+    @property
+    def bytes(self) -> int:
+        """Of its files together, as the manifest says."""
+        return sum(int(record["bytes"]) for record in self.files.values())
+
     def path(self, name: str) -> Path:
         """The path of one of its files (or of a folder within)."""
         return self.folder / name
