@@ -44,6 +44,10 @@ _SEARCHES = [
     "sarpipe search --id 0000012 --embeddings embeddings.parquet",
 ]
 
+_JSON = "print one JSON object on stdout, and nothing else"
+
+_RUNS = ["sarpipe runs show last", "sarpipe runs compare last-1 last"]
+
 _STAGES = {
     "preprocess": (
         "stores to cubes",
@@ -212,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_search(commands)
     _add_verify(commands)
     _add_gc(commands)
+    _add_runs(commands)
     return parser
 
 
@@ -233,7 +238,7 @@ def _new(
 
 def _finish(command: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], **defaults: Any) -> None:
     """What ends every command: its last option, and what it runs."""
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+    command.add_argument("--json", action="store_true", help=_JSON)
     command.set_defaults(command=run, **defaults)
 
 
@@ -357,11 +362,11 @@ def _add_settings(command: argparse.ArgumentParser, *, preset: bool) -> None:
     )
 
 
-def _add_data(command: argparse.ArgumentParser) -> None:
+def _add_data(command: argparse.ArgumentParser, default: str | None = None) -> None:
     data = os.environ.get("SARPIPE_DATA", "data")
     command.add_argument(
         "--data",
-        default=data,
+        default=default or data,
         metavar="DIR",
         help="all output goes below it: a folder, or a URL as s3://bucket/output; "
         f"SARPIPE_DATA sets the default (now: {data})",
@@ -540,6 +545,45 @@ def _add_gc(commands: Any) -> None:
     _finish(command, _gc)
 
 
+def _add_runs(commands: Any) -> None:
+    command = _new(
+        commands,
+        "runs",
+        "what ran, what it took, and how two runs differ",
+        "List the runs on DIR, the newest first, by their logs in DIR/runs: when, what, how each ended, what it "
+        "computed and what was there.",
+        ["sarpipe runs", "sarpipe runs -n 100 --json | jq '.runs[] | select(.state != \"completed\")'", *_RUNS],
+        "A run is named by its id, the beginning or the last four digits of it, or last, last-1, ...",
+    )
+    command.add_argument("-n", type=_count(1, 1_000_000), default=20, metavar="N", help="how many (default: 20)")
+    _add_data(command)
+    _finish(command, _list_runs)
+    more = command.add_subparsers(metavar="ACTION")
+    show = _new(
+        more,
+        "show",
+        "one run: stages, energy, what was refused",
+        "Show what each stage of a run took, its energy where the machine says it, and the stores that were refused.",
+        _RUNS[:1],
+    )
+    show.add_argument("run", metavar="RUN", help="which")
+    compared = _new(
+        more,
+        "compare",
+        "how two runs differ",
+        "Say in which settings, versions and inputs two runs differ, what each stage took, the figures of both with "
+        "their 95 % intervals, and which artefacts are the same bytes.",
+        _RUNS[1:],
+    )
+    compared.add_argument("first", metavar="A", help="a run")
+    compared.add_argument("second", metavar="B", help="another")
+    for action, run in ((show, _show_run), (compared, _compare_runs)):
+        # What was given before the action stands.
+        _add_data(action, default=argparse.SUPPRESS)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=_JSON)
+        action.set_defaults(command=run)
+
+
 def _position(text: str) -> tuple[float, float]:
     try:
         latitude, longitude = (float(part) for part in text.split(","))
@@ -649,6 +693,27 @@ def _gc(options: argparse.Namespace) -> int:
     from sarpipe.stages.search import output_folder
 
     return run_gc(options, output_folder(options.data))
+
+
+def _list_runs(options: argparse.Namespace) -> int:
+    from sarpipe.flows.runs import run_runs
+    from sarpipe.stages.search import output_folder
+
+    return run_runs(options, output_folder(options.data))
+
+
+def _show_run(options: argparse.Namespace) -> int:
+    from sarpipe.flows.runs import run_show
+    from sarpipe.stages.search import output_folder
+
+    return run_show(options, output_folder(options.data))
+
+
+def _compare_runs(options: argparse.Namespace) -> int:
+    from sarpipe.flows.runs import run_compare
+    from sarpipe.stages.search import output_folder
+
+    return run_compare(options, output_folder(options.data))
 
 
 def _stage(options: argparse.Namespace) -> int:

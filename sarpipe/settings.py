@@ -128,6 +128,14 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
     return result
 
 
+def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """A tree of settings by their dotted names: ``{"train": {"epochs": 30}}`` to ``{"train.epochs": 30}``."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
+    return found
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():

@@ -56,7 +56,8 @@ class RunLog:
 
     def __init__(self, settings: Settings, command: str, source: str | None) -> None:
         self._settings = settings
-        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        now = datetime.now(UTC)
+        self.id = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}-{secrets.token_hex(2)}"
         self._path = folder_of(settings.data) / f"{self.id}.jsonl"
         self._lock = Lock()
         self._file: FileIO | None = None

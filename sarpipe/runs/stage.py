@@ -30,11 +30,12 @@ class StageLog:
 
     def __init__(self, stage: str, settings: Settings, write: Callable[..., None]) -> None:
         self._stage = stage
-        self._device, self._epochs = settings.device, settings.train.epochs
+        self._data, self._device, self._epochs = settings.data, settings.device, settings.train.epochs
         self._write = write
         self._lock = Lock()
         self._started = time.monotonic()
         self._tries: Counter[str] = Counter()
+        self._handed_out = 0.0
         self._units: dict[str, dict[str, Any]] = {}
         self._result: dict[str, Any] = {}
         elsewhere = stage == "preprocess" and settings.dask is not None
@@ -44,6 +45,7 @@ class StageLog:
         """A unit is begun, perhaps not for the first time."""
         with self._lock:
             self._tries[name] += 1
+            self._handed_out = self._handed_out or time.monotonic()
 
     def computing(self, name: str) -> None:
         """An artefact is made in this process, by torch perhaps."""
@@ -56,7 +58,8 @@ class StageLog:
         line: dict[str, Any] = {"stage": self._stage, "name": name, "state": state, "places": 0, "quarantined": 0}
         line |= {"seconds": 0.0, "queue_seconds": 0.0, "cpu_seconds": 0.0, "read_bytes": 0, "written_bytes": 0}
         if usage is not None:
-            waited = time.monotonic() - self._started - usage["seconds"]
+            # All are handed out at once: how long each waited until a worker was free for it.
+            waited = time.monotonic() - self._handed_out - usage["seconds"]
             line |= {**usage, "queue_seconds": round(max(0.0, waited), 3)}
         with self._lock:
             line |= {"tries": self._tries[name], **fields}
@@ -71,7 +74,7 @@ class StageLog:
             "computed": bool(receipt["computed"]),
             "places": places,
             "places_computed": places,
-            "folder": f"{artefact.folder.parent.name}/{artefact.folder.name}",
+            "folder": artefact.folder.relative_to(self._data).as_posix(),
             "digest": artefact.digest,
             "code": artefact.meta.get("code"),
             "inputs": {name: value for name, value in inputs.items() if isinstance(value, str)},

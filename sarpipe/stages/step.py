@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from sarpipe.errors import DamagedError, UsageError
 from sarpipe.runs.log import measured
+from sarpipe.settings import flat
 from sarpipe.ssl4eo import Source
 from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, synced
 from sarpipe.versions import versions_here
@@ -193,14 +194,7 @@ def _unlike(folder: Path, meta: Mapping[str, Any]) -> list[str]:
         there = inspect(folder).meta
     except (FileNotFoundError, DamagedError):
         return []
-    theirs, ours = _flat(there.get("settings", {})), _flat(meta["settings"])
+    theirs, ours = flat(there.get("settings", {})), flat(meta["settings"])
     unlike = [f"{name} {theirs.get(name)}" for name in sorted(ours) if theirs.get(name) != ours[name]]
     unlike += ["other inputs"] if there.get("inputs") != meta["inputs"] else []
     return unlike + (["other code"] if there.get("code") != meta["code"] else [])
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
-    return found

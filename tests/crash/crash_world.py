@@ -34,7 +34,7 @@ WITHOUT = {
     "gc": (),
 }
 """What is taken from a finished run, so that the scenario has it to make."""
-ALL = ("cubes", "models", "embeddings", "energy", "reports", "quarantine")
+ALL = ("cubes", "models", "embeddings", "energy", "reports", "quarantine", "runs")
 TARGETS = {
     "unit": "cubes/sar-*/ssl4eos12*_000001-*",
     "set": "cubes/sar-*/set-*",
@@ -134,7 +134,7 @@ def tree(data: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(data)): path.read_bytes()
         for path in sorted(data.rglob("*"))
-        if path.is_file() and not path.name.startswith(".lock-") and path.parent.name != "energy"
+        if path.is_file() and not path.name.startswith(".lock-") and path.parent.name not in ("energy", "runs")
     }
 
 

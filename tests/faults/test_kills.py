@@ -157,7 +157,7 @@ def content(data: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(data)): path.read_bytes()
         for path in sorted(data.rglob("*"))
-        if path.is_file() and not path.name.startswith(".lock-") and path.parent.name != "energy"
+        if path.is_file() and not path.name.startswith(".lock-") and path.parent.name not in ("energy", "runs")
     }
 
 

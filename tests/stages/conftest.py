@@ -36,7 +36,7 @@ class Run:
         return {
             str(path.relative_to(self.data)): (path.read_bytes(), path.stat().st_mtime_ns)
             for path in sorted(self.data.rglob("*"))
-            if path.is_file() and not path.name.startswith(".lock-") and path.parent.name != "energy"
+            if path.is_file() and not path.name.startswith(".lock-") and path.parent.name not in ("energy", "runs")
         }
 
 

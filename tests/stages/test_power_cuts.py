@@ -16,7 +16,8 @@ from sarpipe.storage.artefact import MANIFEST
 
 
 def visible(found: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in found.items() if ".lock-" not in name and not name.startswith("energy/")}
+    noted = ("energy/", "runs/")
+    return {name: data for name, data in found.items() if ".lock-" not in name and not name.startswith(noted)}
 
 
 @pytest.mark.parametrize("scenario", WITHOUT)
