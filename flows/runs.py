@@ -48,6 +48,7 @@ def run_show(options: Namespace, data: Path) -> int:
     )
     for stage in record.stages:
         print_lines(_stage(stage))
+    print_lines([_energy(record.stages)])
     not_made = [unit for unit in record.last_units().values() if unit["state"] in ("refused", "failed")]
     print_lines([f"{unit['state']}: {unit['name']}: {unit['reason']}" for unit in not_made])
     return 0
@@ -88,22 +89,33 @@ def _state(record: Record) -> str:
 
 def _stage(stage: Mapping[str, Any]) -> list[str]:
     units = ", ".join(f"{count} {state}" for state, count in stage["units"].items())
-    rate = "" if stage["places_per_second"] is None else f", {stage['places_per_second']:,.1f} places/s"
+    rate = "" if stage["places_per_second"] is None else f", {stage['places_per_second']:,.3g} places/s"
     retries = f", {stage['retries']} tried again" if stage["retries"] else ""
     return [
         f"{stage['stage']:<10} {stage['state']}, {stage['seconds']:,.1f} s{rate}{retries}"
         + (f"; units: {units}" if units else ""),
         f"{'':<10} processor {stage['cpu_seconds']:,.1f} s, {stage['peak_memory_bytes'] / 1e6:,.0f} MB; "
-        f"written {stage['written_bytes'] / 1e6:,.1f} MB; {_energy(stage)}",
+        f"written {stage['written_bytes'] / 1e6:,.1f} MB; {_energy_of(stage)}",
     ]
 
 
-def _energy(stage: Mapping[str, Any]) -> str:
+def _energy_of(stage: Mapping[str, Any]) -> str:
     if stage["energy_joules"] is not None:
-        return f"energy {stage['energy_joules'] / 3600:,.3g} Wh ({stage['energy_source']})"
+        return f"{stage['energy_joules'] / 3600:,.3g} Wh ({stage['energy_source']})"
     if stage["energy_estimate_joules"] is not None:
-        return f"energy not readable here; estimate {stage['energy_estimate_joules'] / 3600:,.3g} Wh: {ASSUMPTION}"
+        return f"about {stage['energy_estimate_joules'] / 3600:,.3g} Wh (estimate)"
     return "energy not readable here"
+
+
+def _energy(stages: Sequence[Mapping[str, Any]]) -> str:
+    """That of a run: what was measured, and apart from it what was estimated."""
+    measured = [stage["energy_joules"] for stage in stages if stage["energy_joules"] is not None]
+    guessed = [stage["energy_estimate_joules"] for stage in stages if stage["energy_estimate_joules"] is not None]
+    words = [f"measured {sum(measured) / 3600:,.3g} Wh"] if measured else []
+    words += [f"not readable here; estimate {sum(guessed) / 3600:,.3g} Wh: {ASSUMPTION}"] if guessed else []
+    unknown = len(stages) - len(measured) - len(guessed)
+    words += [f"not known of {unknown} stages"] if unknown else []
+    return "energy: " + ("; ".join(words) or "no stage has ended")
 
 
 def _compared(found: Comparison) -> list[str]:

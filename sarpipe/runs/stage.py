@@ -104,7 +104,7 @@ class StageLog:
             quarantined=sum(unit["quarantined"] for unit in units),
             places_computed=places,
             places_per_second=round(places / seconds, 3) if places else None,
-            busy_seconds=round(sum(unit["seconds"] for unit in made), 3),
+            busy_seconds=round(sum(unit["seconds"] for unit in made), 3) if units else None,
             queue_seconds=round(sum(unit["queue_seconds"] for unit in made) / len(made), 3) if made else None,
             retries=sum(tries - 1 for tries in self._tries.values()),
             read_bytes=sum(unit["read_bytes"] for unit in made),
