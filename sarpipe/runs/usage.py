@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import time
@@ -10,6 +9,7 @@ from threading import Event, Thread
 from typing import Any, TypedDict
 
 from sarpipe.energy import Energy, Meter
+from sarpipe.errors import SarpipeError
 
 WATTS_A_CORE = 12.0
 """What the Green Algorithms calculator takes for a processor that it does not know (Lannelongue, Grealey and Inouye
@@ -108,9 +108,12 @@ def _gpu(device: str) -> tuple[str, str] | None:
 
     from sarpipe.model.device import pick_device
 
-    where = pick_device(device)
-    if where.type == "cpu":
+    try:
+        where = pick_device(device)
+        if where.type == "cpu":
+            return None
+        properties = torch.cuda.get_device_properties(where)
+    except (SarpipeError, RuntimeError):
+        # Who is about to compute there says what is wrong.
         return None
-    local = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if where.index is None else where
-    properties = torch.cuda.get_device_properties(local)
     return f"GPU-{properties.uuid}", properties.name

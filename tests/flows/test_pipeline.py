@@ -18,6 +18,7 @@ from prefect.states import AwaitingRetry, State
 from sarpipe.errors import DataError
 from sarpipe.flows.pipeline import pipeline
 from sarpipe.flows.preprocess import preprocess
+from sarpipe.runs.record import names, read
 from sarpipe.stages.places import load_cubes
 from sarpipe.storage import commit, inspect, open_verified
 from sarpipe.tasks.policy import OPTIONS
@@ -68,6 +69,20 @@ def test_the_pipeline_ends_with_a_page(first_run: tuple[dict[str, Any], State[An
     assert sum(unit["computed"] for unit in result["preprocess"]["units"]) == 2
     assert result["embed"]["places"] == 10
     assert "<html" in (Path(result["report"]["folder"]) / "report.html").read_text()
+
+
+def test_a_pipeline_is_one_run_in_the_log(first_run: tuple[dict[str, Any], State[Any]]) -> None:
+    parameters, _ = first_run
+    data = Path(parameters["data"])
+    record = read(data, names(data)[-1])
+    assert (record.header["command"], record.state, record.places) == ("run", "completed", 10)
+    assert [(stage["stage"], stage["state"]) for stage in record.stages] == [
+        (stage, "computed") for stage in ("preprocess", "train", "embed", "evaluate", "report")
+    ]
+    assert sorted((unit["name"], unit["state"], unit["tries"]) for unit in record.units) == [
+        (FIRST, "computed", 1),
+        (SECOND, "computed", 1),
+    ]
 
 
 def test_a_store_has_a_task_run_of_its_name(first_run: tuple[dict[str, Any], State[Any]]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarpipe.errors import DataError, UsageError
-from sarpipe.runs.log import note_failure, note_try, run_log, stage_log
+from sarpipe.runs.log import measured, note_failure, note_try, run_log, stage_log
 from sarpipe.runs.record import Record, names, newest, read
 from sarpipe.runs.usage import WATTS_A_CORE, StageMeter
 from sarpipe.settings import Settings, resolve
@@ -246,6 +246,15 @@ def test_no_energy_is_given_for_machines_that_cannot_be_read() -> None:
     assert (took["energy_joules"], took["energy_source"]) == (None, None)
     assert took["energy_estimate_joules"] == pytest.approx(WATTS_A_CORE * took["cpu_seconds"], abs=0.1)
     assert took["cpu_seconds"] >= 100
+
+
+def test_a_device_that_is_not_there_costs_no_log(tmp_path: Path) -> None:
+    settings = resolve(data=tmp_path, overrides={"device": "cuda"})
+    written: list[Path] = []
+    with stage_log(settings, "train"):
+        measured("sar", written.append)(tmp_path)
+    assert written == [tmp_path]
+    assert newest(tmp_path, 1)[0].state == "completed"
 
 
 def test_where_no_run_is_logged_nothing_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
