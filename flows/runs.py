@@ -50,7 +50,7 @@ def run_show(options: Namespace, data: Path) -> int:
         print_lines(_stage(stage))
     print_lines([_energy(record.stages)])
     not_made = [unit for unit in record.last_units().values() if unit["state"] in ("refused", "failed")]
-    print_lines([f"{unit['state']}: {unit['name']}: {unit['reason']}" for unit in not_made])
+    print_lines([f"{unit['state']}: {unit['name']}: {unit.get('reason', '')}" for unit in not_made])
     return 0
 
 

@@ -30,6 +30,16 @@ def folder_of(data: Path) -> Path:
     return data / "runs"
 
 
+_USED = {
+    "started": {"command", "recipe", "preset", "settings", "versions"},
+    "unit": {"stage", "name", "state", "places", "quarantined"},
+    "stage": {"stage", "state", "units", "seconds", "places", "places_computed", "places_per_second", "retries"}
+    | {"cpu_seconds", "peak_memory_bytes", "read_bytes", "written_bytes", "energy_joules", "energy_estimate_joules"},
+    "ended": {"state", "reason", "seconds"},
+}
+"""Fields without which a line says nothing."""
+
+
 @dataclass(frozen=True)
 class Record:
     """What a log says.
@@ -56,7 +66,7 @@ class Record:
         lines = [line for line in map(_parsed, content.splitlines()) if line is not None]
         by_event: dict[str, list[Mapping[str, Any]]] = {}
         for line in lines:
-            by_event.setdefault(str(line.get("event")), []).append(line)
+            by_event.setdefault(line["event"], []).append(line)
         header, end = by_event.get("started", [{}])[0], by_event.get("ended", [None])[-1]
         return cls(name, header, by_event.get("unit", []), by_event.get("stage", []), end, alive)
 
@@ -160,4 +170,7 @@ def _parsed(line: bytes) -> Mapping[str, Any] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    used = _USED.get(str(found.get("event")))
+    return found if used is not None and used | {"time"} <= found.keys() else None

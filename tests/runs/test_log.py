@@ -194,7 +194,10 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, caplog: py
     assert "runs" in caplog.text
 
 
-@given(cut=st.integers(0, 10_000), junk=st.sampled_from([b"", b"\n", b"\xff\x00", b"[" * 100_000, b"3\n"]))
+@given(
+    cut=st.integers(0, 10_000),
+    junk=st.sampled_from([b"", b"\n", b"\xff\x00", b"[" * 100_000, b"3\n", b'{"event":"unit"}\n', b'{"event":[]}\n']),
+)
 def test_a_log_is_read_wherever_it_was_cut_off(cut: int, junk: bytes, whole: bytes) -> None:
     units = Record.of("one", whole).units
     found = Record.of("one", whole[:cut] + junk).units
