@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,6 @@ def _few(stores: Sequence[str]) -> str:
     return ", ".join(stores[:_NAMED]) + (", ..." if len(stores) > _NAMED else "")
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
