@@ -67,8 +67,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]
 
 
 @pytest.fixture(scope="module")
-def encrypted(certificates: Callable[[], Path], by_hand: Callable[..., ByHand]) -> Iterator[tuple[ByHand, Path]]:
-    """A cluster that speaks TLS, whose worker cannot import Prefect, and Dask's settings of it."""
+def encrypted(certificates: Callable[[], Path], by_hand: Callable[..., ByHand]) -> tuple[str, dict[str, Any]]:
+    """The address of a cluster that speaks TLS, whose worker cannot import Prefect; and Dask's settings of it."""
     settings = certificates()
     with dask.config.set(flat(settings)):
         started = by_hand({"DASK_CONFIG": str(settings)})
@@ -76,45 +76,40 @@ def encrypted(certificates: Callable[[], Path], by_hand: Callable[..., ByHand]) 
         blocked.mkdir()
         (blocked / "sitecustomize.py").write_text("import sys\nsys.modules['prefect'] = None\n")
         started.add("--nthreads", "1", environment={"PYTHONPATH": f"{blocked}:{Path(dask.__file__).parent.parent}"})
-        yield started, settings
+    return started.address, flat(settings)
 
 
 def test_an_encrypted_cluster_without_prefect_makes_the_same_bytes(
-    encrypted: tuple[ByHand, Path], small_stores: Path, tmp_path: Path
+    encrypted: tuple[str, dict[str, Any]], small_stores: Path, tmp_path: Path
 ) -> None:
-    address = encrypted[0].address
+    address, settings = encrypted
     assert address.startswith("tls://")
-    straight.preprocess(resolve(data=tmp_path / "there", dask=address), str(small_stores), quiet)
     straight.preprocess(resolve(data=tmp_path / "here", workers=1), str(small_stores), quiet)
+    with dask.config.set(settings):
+        straight.preprocess(resolve(data=tmp_path / "there", dask=address), str(small_stores), quiet)
+        with dask_session(1, address=address), pytest.raises(ModuleNotFoundError, match="prefect"):
+            compute(importlib.import_module, "prefect", timeout=60)
     assert units(tmp_path / "there") == units(tmp_path / "here")
-    assert len(units(tmp_path / "there")) > 0
-    with dask_session(1, address=address), pytest.raises(ModuleNotFoundError, match="prefect"):
-        compute(importlib.import_module, "prefect", timeout=60)
+    assert units(tmp_path / "there")
 
 
 def test_who_has_no_certificate_of_the_cluster_is_refused_and_told_so(
-    encrypted: tuple[ByHand, Path], certificates: Callable[[], Path]
+    encrypted: tuple[str, dict[str, Any]], certificates: Callable[[], Path]
 ) -> None:
-    started, _ = encrypted
+    address, settings = encrypted
+    unencrypted = address.replace("tls://", "tcp://")
 
     def said(using: dict[str, Any], address: str) -> str:
         with dask.config.set(using), pytest.raises(UsageError) as caught, dask_session(1, address=address):
             pass
         return str(caught.value)
 
-    nobody = {f"distributed.comm.tls.{name}": None for name in ("ca-file", "client.cert", "client.key")}
-    unencrypted = {"distributed.comm.default-scheme": "tcp", "distributed.comm.require-encryption": False}
-    assert "takes a certificate, and Dask's settings name none" in said(nobody | unencrypted, started.address)
-    open_address = started.address.replace("tls://", "tcp://")
-    # One that does not know of TLS at all; then one that does, and forgets to say so.
-    assert "no Dask scheduler answers" in said(nobody | unencrypted, open_address)
-    assert "the address is tls://host:port" in said(nobody | unencrypted, open_address)
-    assert "is not encrypted, and Dask's settings require that it be" in said({}, open_address)
-    assert "does not take this certificate" in said(flat(certificates()), started.address)
+    assert "takes a certificate, and Dask's settings name none" in said({}, address)
+    assert "the address is tls://host:port" in said({}, unencrypted)
+    assert "is not encrypted, and Dask's settings require that it be" in said(settings, unencrypted)
+    assert "does not take this certificate" in said(flat(certificates()), address)
     gone = {"distributed.comm.tls.client.key": "/no/such/node.key"}
-    assert "/no/such/node.key" in said(gone, started.address)
-    with dask_session(1, address=started.address):
-        assert compute(pow, 2, 3, timeout=60) == 8
+    assert "/no/such/node.key" in said(settings | gone, address)
 
 
 ADAPTIVE = """
@@ -165,9 +160,12 @@ def test_time_without_a_worker_does_not_count_and_ends_as_dask_is_told(
         started.add("--nthreads", "1")
         assert call.result() == 8
         client.retire_workers()
-    with dask.config.set({"distributed.scheduler.no-workers-timeout": "500ms"}):
-        with dask_session(1, address=started.address), pytest.raises(ClusterError, match=r"no worker for 0\.5 s"):
-            compute(pow, 2, 3, timeout=60)
+    with (
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "500ms"}),
+        dask_session(1, address=started.address),
+        pytest.raises(ClusterError, match=r"no worker for 0\.5 s"),
+    ):
+        compute(pow, 2, 3, timeout=60)
 
 
 def test_a_scheduler_that_loses_patience_first_is_understood(by_hand: Callable[..., ByHand]) -> None:
