@@ -1,0 +1,295 @@
+"""A Prefect server as an operator hosts it: with its service file, a secret, and PostgreSQL."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import ROOT, shell
+from postgres import Postgres
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from services import Service, settings
+
+from sarpipe.errors import SarpipeError, UsageError
+from sarpipe.flows.supervised import run_flow
+
+
+@pytest.fixture(scope="module")
+def new_etc(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a folder that stands for /etc/sarpipe, as the documents say it, of a server on a free port."""
+
+    def make(database: str) -> Path:
+        etc = tmp_path_factory.mktemp("etc")
+        commands = shell("operations.md", "openssl rand").replace("/etc/sarpipe", str(etc))
+        subprocess.run(["sh", "-ec", commands], check=True, cwd=ROOT)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        for name in ("server.env", "worker.env"):
+            text = (etc / name).read_text().replace("4200", str(port))
+            (etc / name).write_text(
+                re.sub("^#(PREFECT_SERVER_DATABASE)", r"\1", text, flags=re.M) if database else text
+            )
+        if database:
+            text = (etc / "server.env").read_text()
+            assert "/run/postgresql" in text
+            (etc / "server.env").write_text(text.replace("/run/postgresql", database))
+        return etc
+
+    return make
+
+
+class Hosted:
+    """A server that runs as its service, and how to speak to it.
+
+    Args:
+        etc: Stands for ``/etc/sarpipe``.
+        folder: For its state.
+        changes: To the environment of the server.
+    """
+
+    def __init__(self, etc: Path, folder: Path, changes: Mapping[str, str] | None = None) -> None:
+        self.etc = etc
+        self.user = settings(etc / "worker.env") | settings(etc / "secret.env")
+        self.url = self.user["PREFECT_API_URL"]
+        self.secret = self.user["PREFECT_API_AUTH_STRING"]
+        self.service = Service("sarpipe-server.service", etc, folder, changes)
+        self.wait()
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 240
+        while self.status("health", None) != 200:
+            assert time.monotonic() < deadline and self.service.process.poll() is None, self.service.said()
+            time.sleep(0.1)
+
+    def status(self, path: str, secret: str | None, document: Any = None, origin: str | None = None) -> int:
+        return self._open(path, secret, document, origin)[0]
+
+    def allowed(self, origin: str) -> str | None:
+        """What a browser is told of requests that a page of this origin makes."""
+        return self._open("health", None, None, origin)[1].get("access-control-allow-origin")
+
+    def _open(self, path: str, secret: str | None, document: Any, origin: str | None) -> tuple[int, Mapping[str, str]]:
+        headers = {"Content-Type": "application/json"}
+        if secret is not None:
+            headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
+        if origin is not None:
+            headers["Origin"] = origin
+        data = None if document is None else json.dumps(document).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{self.url}/{path}", data, headers), timeout=30) as got:
+                return got.status, got.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers
+        except OSError:
+            return 0, {}
+
+    def environment(self) -> dict[str, str]:
+        """Of a process that uses it."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+        return {**inherited, **self.user, "PREFECT_HOME": str(self.etc / "user")}
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", *words], env=self.environment(), capture_output=True, text=True)
+
+    def runs(self) -> dict[str, str]:
+        """States of the flow runs by name, as Prefect's own client sees them."""
+        said = self.command("prefect", "flow-run", "ls", "--limit", "50", "-o", "json")
+        assert said.returncode == 0, said.stderr
+        return {run["name"]: run["state"]["type"] for run in json.loads(said.stdout)}
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server; tests that need one are skipped where it is absent."""
+    started = Postgres()
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="module")
+def hosted(
+    new_etc: Callable[[str], Path], postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hosted]:
+    """A server on PostgreSQL."""
+    started = Hosted(new_etc(str(postgres.folder)), tmp_path_factory.mktemp("state"))
+    yield started
+    started.service.end()
+
+
+def preprocessed(hosted: Hosted, stores: Path, data: Path) -> dict[str, Any]:
+    """What a run that the server supervises says."""
+    words = ("preprocess", str(stores), "--data", str(data), "--workers", "1", "--json")
+    done = hosted.command("sarpipe.flows.cli", *words)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_who_does_not_bring_the_secret_is_refused(hosted: Hosted) -> None:
+    assert hosted.status("admin/version", None) == 401
+    assert hosted.status("admin/version", "sarpipe:guessed") == 401
+    assert hosted.status("admin/version", hosted.secret) == 200
+    # With the secret, but from a page in a browser that has none of the server's tokens.
+    assert hosted.status("flow_runs/filter", hosted.secret, {}) == 403
+    assert hosted.allowed("http://page.example") is None
+    own = hosted.url.removesuffix("/api")
+    assert hosted.allowed(own) == own
+    assert (hosted.etc / "secret.env").stat().st_mode & 0o777 == 0o600
+    assert len(hosted.secret) == len("sarpipe:") + 48
+
+
+@pytest.mark.parametrize("secret", [None, "sarpipe:guessed"])
+def test_wrong_credentials_are_told_apart_from_a_server_that_is_away(
+    hosted: Hosted, small_stores: Path, tmp_path: Path, secret: str | None
+) -> None:
+    parameters = {"source": str(small_stores), "data": str(tmp_path)}
+    with temporary_settings({PREFECT_API_URL: hosted.url, PREFECT_API_AUTH_STRING: secret}):
+        with pytest.raises(UsageError, match=r"credentials \(401\)") as caught:
+            run_flow("preprocess", parameters)
+        assert "PREFECT_API_AUTH_STRING" in caught.value.hint
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_API_AUTH_STRING: secret}),
+        pytest.raises(SarpipeError, match="does not answer"),
+    ):
+        run_flow("preprocess", parameters)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_with_the_secret_lands_in_postgresql(
+    hosted: Hosted, postgres: Postgres, small_stores: Path, tmp_path: Path
+) -> None:
+    assert preprocessed(hosted, small_stores, tmp_path)["units"]["computed"] == 2
+    assert postgres.ask("SELECT state_type FROM flow_run") == ["COMPLETED"]
+    # The stores, and the set of all places.
+    assert postgres.ask("SELECT count(*), count(DISTINCT name) FROM task_run WHERE state_type = 'COMPLETED'") == ["3|3"]
+    assert not list(Path(hosted.service.environment["PREFECT_HOME"]).glob("*.db"))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_runs_in_postgresql_survive_a_restart_and_go_into_another_database(
+    hosted: Hosted, postgres: Postgres, small_stores: Path, tmp_path: Path, new_etc: Callable[[str], Path]
+) -> None:
+    preprocessed(hosted, small_stores, tmp_path / "data")
+    before = hosted.runs()
+    assert "COMPLETED" in before.values()
+    assert hosted.service.stop(30) == 0
+    hosted.service.start()
+    hosted.wait()
+    assert hosted.runs() == before
+    assert preprocessed(hosted, small_stores, tmp_path / "data")["units"]["computed"] == 0
+    # As the documents say it, but for the names and the socket.
+    line = next(line for line in shell("operations.md", "pg_dump").splitlines() if line.startswith("pg_dump"))
+    line = line.replace("pg_dump ", f"pg_dump -h {postgres.folder} -U sarpipe ").replace("/var/backups", str(tmp_path))
+    subprocess.run(["sh", "-ec", line], check=True)
+    postgres.create("restored")
+    restore = f"psql -q -v ON_ERROR_STOP=1 -h {postgres.folder} -U sarpipe restored < {tmp_path}/prefect.sql"
+    subprocess.run(["sh", "-ec", restore], check=True, stdout=subprocess.DEVNULL)
+    url = f"postgresql+asyncpg://sarpipe@/restored?host={postgres.folder}"
+    changes = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
+    other = Hosted(new_etc(str(postgres.folder)), tmp_path / "state", changes)
+    try:
+        assert other.runs() == hosted.runs()
+    finally:
+        other.service.end()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_the_worker_and_the_deployments_bring_the_secret(hosted: Hosted, small_stores: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "srv"
+    folder.mkdir()
+    worker = Service("sarpipe-worker.service", hosted.etc, tmp_path / "state")
+    try:
+        deadline = time.monotonic() + 240
+        while "started" not in worker.said():
+            assert time.monotonic() < deadline and worker.process.poll() is None, worker.said()
+            time.sleep(0.2)
+        environment = {**hosted.environment(), "SARPIPE_ROOT": str(folder)}
+        prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+        subprocess.run([*prefect, "deploy", "--all"], check=True, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+        parameters = [f"source={small_stores}", f"data={tmp_path / 'data'}", "workers=1"]
+        command = [*prefect, "deployment", "run", "preprocess/preprocess", "--watch"]
+        for parameter in parameters:
+            command += ["--param", parameter]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr + worker.said()
+        assert len(list((tmp_path / "data").glob("cubes/sar-*/ssl4eos12*/manifest.json"))) == 2
+        started = time.monotonic()
+        worker.stop(60)
+        print(f"the worker ended {time.monotonic() - started:.1f} s after SIGTERM")
+    finally:
+        worker.end()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_sqlite_is_backed_up_migrated_and_rid_of_old_runs(
+    new_etc: Callable[[str], Path], small_stores: Path, tmp_path: Path
+) -> None:
+    etc, state = new_etc(""), tmp_path / "state"
+    hosted = Hosted(etc, state)
+    try:
+        preprocessed(hosted, small_stores, tmp_path / "data")
+        before = hosted.runs()
+        # Backed up while it runs, as the documents say it.
+        line = next(line for line in shell("operations.md", "pg_dump").splitlines() if line.startswith("sqlite3"))
+        line = line.replace("/var/lib/sarpipe", str(state)).replace("/var/backups", str(tmp_path))
+        subprocess.run(["sh", "-ec", line], check=True)
+        assert hosted.service.stop(30) == 0
+        for path in (state / "server").glob("prefect.db*"):
+            path.unlink()
+        shutil.copy(tmp_path / "prefect.db", state / "server" / "prefect.db")
+        migrations_there_and_back(hosted)
+        hosted.service.start()
+        hosted.wait()
+        assert hosted.runs() == before
+        assert hosted.service.stop(30) == 0
+        with sqlite3.connect(state / "server" / "prefect.db") as database:
+            counts = rows(database)
+            assert counts["flow_run"] == 1 and counts["task_run"] == 3 and counts["log"] > 0 and counts["artifact"] > 0
+            database.execute("UPDATE flow_run SET end_time = datetime('now', '-91 days')")
+        database.close()
+        hosted.service.start()
+        hosted.wait()
+        preprocessed(hosted, small_stores, tmp_path / "data")
+        deadline = time.monotonic() + 120
+        # The first round comes with the start.
+        while len(hosted.runs()) > 1:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        assert not before.keys() & hosted.runs().keys()
+    finally:
+        hosted.service.end()
+
+
+def migrations_there_and_back(hosted: Hosted) -> None:
+    """One revision down, and up again by the command of the documents."""
+    command = [sys.executable, "-m", "prefect", "server", "database"]
+    down = [*command, "downgrade", "--yes", "-r", "-1"]
+    subprocess.run(down, check=True, env=hosted.service.environment, stdout=subprocess.DEVNULL)
+    lines = shell("operations.md", "database upgrade").replace("/etc/sarpipe", str(hosted.etc))
+    home = Path(hosted.service.environment["PREFECT_HOME"])
+    lines = lines.replace("/var/lib/sarpipe", str(home.parent)).replace("prefect server", " ".join(command[:4]))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    subprocess.run(["sh", "-ec", lines.replace("database database", "database")], check=True, env=environment)
+
+
+def rows(database: sqlite3.Connection) -> dict[str, int]:
+    tables = ("flow_run", "task_run", "log", "artifact")
+    return {table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
