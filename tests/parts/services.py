@@ -33,8 +33,7 @@ class Unit:
     def __init__(self, name: str) -> None:
         self.name = name
         text = (SERVICES / "systemd" / name).read_text()
-        lines = re.findall(r"^(\w+)=(.*)$", text, flags=re.MULTILINE)
-        self._values = [(key, value) for key, value in lines]
+        self._values: list[tuple[str, str]] = re.findall(r"^(\w+)=(.*)$", text, flags=re.MULTILINE)
 
     def all(self, key: str) -> list[str]:
         return [value for name, value in self._values if name == key]
@@ -69,14 +68,22 @@ class Service:
         etc: Stands for ``/etc/sarpipe``.
         folder: Stands for ``/var/lib/sarpipe``; its log goes there.
         changes: To the environment.
+        ports: Other ones than its command has.
     """
 
-    def __init__(self, name: str, etc: Path, folder: Path, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        etc: Path,
+        folder: Path,
+        changes: Mapping[str, str] | None = None,
+        ports: Mapping[str, str] | None = None,
+    ) -> None:
         unit = Unit(name)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "DASK_"))}
         own = unit.environment(etc, folder)
         self.environment = {**inherited, **own, **(changes or {})}
-        self._command = unit.command(self.environment)
+        self._command = [_replaced(word, ports or {}) for word in unit.command(self.environment)]
         self._folder = folder
         self._log = folder / f"{name}.log"
         self.start()
@@ -106,3 +113,9 @@ class Service:
 
     def said(self) -> str:
         return self._log.read_text()
+
+
+def _replaced(word: str, ports: Mapping[str, str]) -> str:
+    for port, other in ports.items():
+        word = re.sub(rf"\b{port}\b", other, word)
+    return word
