@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -20,12 +21,19 @@ from typing import Any
 
 import pytest
 from documents import ROOT, shell
-from postgres import Postgres
+from postgres import PASSWORD, Postgres
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from services import Service, settings
+from services import COMPOSE, SERVICES, Service, settings
 
 from sarpipe.errors import SarpipeError, UsageError
 from sarpipe.flows.supervised import run_flow
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +42,9 @@ def new_etc(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def make(database: str) -> Path:
         etc = tmp_path_factory.mktemp("etc")
-        commands = shell("operations.md", "openssl rand").replace("/etc/sarpipe", str(etc))
+        commands = shell("operations.md", "SERVER_ $secret").replace("/etc/sarpipe", str(etc))
         subprocess.run(["sh", "-ec", commands], check=True, cwd=ROOT)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         for name in ("server.env", "worker.env"):
             text = (etc / name).read_text().replace("4200", str(port))
             (etc / name).write_text(
@@ -297,3 +303,35 @@ def migrations_there_and_back(hosted: Hosted) -> None:
 def rows(database: sqlite3.Connection) -> dict[str, int]:
     tables = ("flow_run", "task_run", "log", "artifact")
     return {table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_the_command_of_compose_starts_a_server_on_postgresql_with_a_password(tmp_path: Path) -> None:
+    database, port = Postgres(free_port()), free_port()
+    told = COMPOSE["services"]["server"]
+    (tmp_path / "auth_string").write_text("sarpipe:known")
+    (tmp_path / "database_password").write_text(PASSWORD)
+    script = told["command"][2].replace("$$", "$").replace("/run/secrets", str(tmp_path))
+    programs = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    environment = programs | settings(SERVICES / "server.env") | told["environment"]
+    # Their names in the network of compose, and its ports.
+    environment |= {"PREFECT_SERVER_DATABASE_HOST": "127.0.0.1", "PREFECT_SERVER_DATABASE_PORT": str(database.port)}
+    environment |= {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port)}
+    check = [word.replace("4200", str(port)) for word in told["healthcheck"]["test"][1:]]
+    with subprocess.Popen(["sh", "-ec", script], env=environment, cwd=tmp_path, start_new_session=True) as server:
+        try:
+            deadline = time.monotonic() + 600
+            while subprocess.run(check, env=programs, stderr=subprocess.DEVNULL).returncode:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(1)
+            assert database.ask("SELECT count(*) > 0 FROM alembic_version") == ["t"]
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/api/admin/version")
+            request.add_header("Authorization", f"Basic {base64.b64encode(b'sarpipe:known').decode()}")
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert answer.status == 200
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+            database.end()

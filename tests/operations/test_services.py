@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dask
 import pytest
@@ -21,14 +20,13 @@ from distributed import Client
 from documents import ROOT
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
-from services import PROGRAMS, SERVICES, Service, Unit, settings
+from services import COMPOSE, PROGRAMS, SERVICES, Service, Unit, settings
 
 from sarpipe import __version__
 from sarpipe.cluster import compute, dask_session
 from sarpipe.flows.cli import _parser
 
 UNITS = sorted(path.name for path in (SERVICES / "systemd").glob("*.service"))
-COMPOSE: dict[str, Any] = yaml.safe_load((SERVICES / "compose.yaml").read_text())
 CLUSTER = SERVICES.parent / "cluster"
 
 

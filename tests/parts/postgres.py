@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+PASSWORD = "not so secret"
+
 
 class Postgres:
-    """A cluster of databases of its own, as the operating system's packages bring it; reached by its socket alone."""
+    """A cluster of databases of its own, as the operating system's packages bring it; reached by its socket.
 
-    def __init__(self) -> None:
+    Args:
+        port: Of the loopback, to be reached there too, with `PASSWORD`.
+    """
+
+    def __init__(self, port: int | None = None) -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
         if not found:
             pytest.skip("no PostgreSQL server")
@@ -24,21 +30,23 @@ class Postgres:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres")
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        self._run("initdb", "-D", str(self.folder / "db"), "-U", "sarpipe", "-A", "trust", "--no-sync", "-E", "UTF8")
-        self.start()
+        self.port = port
+        kept = self.folder / "password"
+        kept.write_text(PASSWORD)
+        how = ("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={kept}", "--no-sync", "-E", "UTF8")
+        self._run("initdb", "-D", str(self.folder / "db"), "-U", "sarpipe", *how)
+        listen = f"-c listen_addresses=127.0.0.1 -c port={port}" if port else "-c listen_addresses="
+        where = ("-D", str(self.folder / "db"), "-l", str(self.folder / "log"))
+        self._run("pg_ctl", *where, "-w", "-t", "300", "-o", f"-k {self.folder} -c fsync=off {listen}", "start")
+        self._socket = ("-h", str(self.folder), "-U", "sarpipe", *(("-p", str(port)) if port else ()))
         self.create("prefect")
 
-    def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off"
-        where = ("-D", str(self.folder / "db"), "-l", str(self.folder / "log"))
-        self._run("pg_ctl", *where, "-w", "-o", options, "start")
-
     def create(self, database: str) -> None:
-        self._run("createdb", "-h", str(self.folder), "-U", "sarpipe", database)
+        self._run("createdb", *self._socket, database)
 
     def ask(self, query: str, database: str = "prefect") -> list[str]:
         """The rows that a query gives, as psql prints them."""
-        said = self._run("psql", "-h", str(self.folder), "-U", "sarpipe", "-Atc", query, database)
+        said = self._run("psql", *self._socket, "-Atc", query, database)
         return said.splitlines()
 
     def end(self) -> None:

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from documents import ROOT
 
 SERVICES = ROOT / "data" / "configs" / "services"
 PROGRAMS = "/opt/sarpipe/.venv/bin/"
+COMPOSE: dict[str, Any] = yaml.safe_load((SERVICES / "compose.yaml").read_text())
 
 
 def settings(path: Path) -> dict[str, str]:
