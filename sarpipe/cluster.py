@@ -268,8 +268,8 @@ class _Session:
     def _without_workers(self, seconds: float) -> ClusterError:
         return ClusterError(
             f"the Dask cluster {self._where} has had no worker for {seconds:g} s",
-            "Start some with 'dask worker' (Dask's setting distributed.scheduler.no-workers-timeout gives those that wait "
-            "in a queue longer), then run it again: what is finished is kept",
+            "Start some with 'dask worker' (where they wait in a queue, set distributed.scheduler.no-workers-timeout of "
+            "Dask to more), then run it again: what is finished is kept",
         )
 
 

@@ -22,7 +22,12 @@ from typing import Any
 import pytest
 from documents import ROOT, shell
 from postgres import PASSWORD, Postgres
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_LOCAL_STORAGE_PATH,
+    temporary_settings,
+)
 from services import COMPOSE, SERVICES, Service, settings
 
 from sarpipe.errors import SarpipeError, UsageError
@@ -129,7 +134,15 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def hosted(
+def hosted(new_etc: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """A server on SQLite."""
+    started = Hosted(new_etc(""), tmp_path_factory.mktemp("state"))
+    yield started
+    started.service.end()
+
+
+@pytest.fixture(scope="module")
+def on_postgres(
     new_etc: Callable[[str], Path], postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Hosted]:
     """A server on PostgreSQL."""
@@ -177,29 +190,43 @@ def test_wrong_credentials_are_told_apart_from_a_server_that_is_away(
     assert not any(tmp_path.iterdir())
 
 
+def test_a_run_with_the_secret_is_supervised(hosted: Hosted, small_stores: Path, tmp_path: Path) -> None:
+    parameters = {"source": str(small_stores), "data": str(tmp_path / "data"), "workers": 1}
+    kept = {PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}
+    with temporary_settings({PREFECT_API_URL: hosted.url, PREFECT_API_AUTH_STRING: hosted.secret, **kept}):
+        results, seen_at = run_flow("preprocess", parameters)
+    assert [unit["computed"] for unit in results["preprocess"]["units"]] == [True, True]
+    assert hosted.url.removesuffix("/api") in seen_at
+    with sqlite3.connect(Path(hosted.service.environment["PREFECT_HOME"]) / "prefect.db") as database:
+        assert database.execute("SELECT state_type FROM flow_run").fetchall() == [("COMPLETED",)]
+    database.close()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
 def test_a_run_with_the_secret_lands_in_postgresql(
-    hosted: Hosted, postgres: Postgres, small_stores: Path, tmp_path: Path
+    on_postgres: Hosted, postgres: Postgres, small_stores: Path, tmp_path: Path
 ) -> None:
-    assert preprocessed(hosted, small_stores, tmp_path)["units"]["computed"] == 2
+    assert preprocessed(on_postgres, small_stores, tmp_path)["units"]["computed"] == 2
     assert postgres.ask("SELECT state_type FROM flow_run") == ["COMPLETED"]
     # The stores, and the set of all places.
     assert postgres.ask("SELECT count(*), count(DISTINCT name) FROM task_run WHERE state_type = 'COMPLETED'") == ["3|3"]
-    assert not list(Path(hosted.service.environment["PREFECT_HOME"]).glob("*.db"))
+    assert not list(Path(on_postgres.service.environment["PREFECT_HOME"]).glob("*.db"))
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_runs_in_postgresql_survive_a_restart_and_go_into_another_database(
-    hosted: Hosted, postgres: Postgres, small_stores: Path, tmp_path: Path, new_etc: Callable[[str], Path]
+    on_postgres: Hosted, postgres: Postgres, small_stores: Path, tmp_path: Path, new_etc: Callable[[str], Path]
 ) -> None:
-    preprocessed(hosted, small_stores, tmp_path / "data")
-    before = hosted.runs()
+    preprocessed(on_postgres, small_stores, tmp_path / "data")
+    before = on_postgres.runs()
     assert "COMPLETED" in before.values()
-    assert hosted.service.stop(30) == 0
-    hosted.service.start()
-    hosted.wait()
-    assert hosted.runs() == before
-    assert preprocessed(hosted, small_stores, tmp_path / "data")["units"]["computed"] == 0
+    assert on_postgres.service.stop(30) == 0
+    on_postgres.service.start()
+    on_postgres.wait()
+    assert on_postgres.runs() == before
+    assert preprocessed(on_postgres, small_stores, tmp_path / "data")["units"]["computed"] == 0
     # As the documents say it, but for the names and the socket.
     line = next(line for line in shell("operations.md", "pg_dump").splitlines() if line.startswith("pg_dump"))
     line = line.replace("pg_dump ", f"pg_dump -h {postgres.folder} -U sarpipe ").replace("/var/backups", str(tmp_path))
@@ -211,7 +238,7 @@ def test_runs_in_postgresql_survive_a_restart_and_go_into_another_database(
     changes = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
     other = Hosted(new_etc(str(postgres.folder)), tmp_path / "state", changes)
     try:
-        assert other.runs() == hosted.runs()
+        assert other.runs() == on_postgres.runs()
     finally:
         other.service.end()
 
