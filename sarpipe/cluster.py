@@ -268,8 +268,8 @@ class _Session:
     def _without_workers(self, seconds: float) -> ClusterError:
         return ClusterError(
             f"the Dask cluster {self._where} has had no worker for {seconds:g} s",
-            "Start some with 'dask worker' (where they wait in a queue, set distributed.scheduler.no-workers-timeout of "
-            "Dask to more), then run it again: what is finished is kept",
+            "Start some with 'dask worker' (for those that wait in a queue, Dask's setting no-workers-timeout of its "
+            "scheduler can be longer), then run it again: what is finished is kept",
         )
 
 
@@ -332,7 +332,8 @@ def _check_encryption(address: str) -> None:
     try:
         arguments = security.get_connection_args("client")
     except OSError as error:
-        files = ", ".join(filter(None, (security.tls_ca_file, security.tls_client_cert, security.tls_client_key)))
+        names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+        files = ", ".join(path for name in names if (path := getattr(security, name)))
         raise UsageError(f"the TLS files of Dask's settings cannot be used: {files} ({error})", _TLS) from error
     if scheme in _ENCRYPTED and arguments["ssl_context"] is None:
         raise UsageError(f"{address} takes a certificate, and Dask's settings name none", _TLS)
@@ -347,9 +348,9 @@ _TLS = "DASK_CONFIG=FILE names Dask's settings; docs/operations.md has one for T
 
 
 def _no_answer(address: str, error: Exception) -> UsageError:
-    causes = [error]
+    causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)  # type: ignore[arg-type]
+        causes.append(cause)
     if any(isinstance(cause, SSLError) for cause in causes):
         return UsageError(
             f"the Dask scheduler at {address} does not take this certificate, or has one of another authority "
