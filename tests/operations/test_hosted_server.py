@@ -81,10 +81,15 @@ class Hosted:
         self.url = self.user["PREFECT_API_URL"]
         self.secret = self.user["PREFECT_API_AUTH_STRING"]
         self.service = Service("sarpipe-server.service", etc, folder, changes)
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.service.end()
+            raise
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 240
+        # Migrations take some 15 s of a core, on a machine that may do much else.
+        deadline = time.monotonic() + 280
         while self.status("health", None) != 200:
             assert time.monotonic() < deadline, self.service.said()
             assert self.service.process.poll() is None, self.service.said()

@@ -176,6 +176,8 @@ def test_kubernetes_names_what_it_has() -> None:
         (container,) = spec["containers"]
         understood([word.replace("$(DASK_WORKER_NAME)", "name") for word in container["args"]])
         assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    (name,) = [entry["name"] for entry in container["env"]]
+    assert dask.config.get(name.removeprefix("DASK_").lower().replace("__", ".")) == "5s"
     service = cluster["spec"]["scheduler"]["service"]
     ports = {port["name"] for port in container["ports"]}
     assert {port["targetPort"] for port in service["ports"]} == ports
