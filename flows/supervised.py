@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sarpipe.errors import SarpipeError
+from sarpipe.errors import SarpipeError, UsageError
 from sarpipe.ssl4eo import find_stores
 from sarpipe.stages.chain import named
 
@@ -45,19 +45,34 @@ def run_flow(stage: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any],
 
 
 def _check_server() -> None:
-    """See that a server that is set answers; without one Prefect starts its own.
+    """See that a server that is set answers, and this process with its credentials; without one Prefect starts its own.
 
     Raises:
         SarpipeError: It does not answer.
+        UsageError: It asks for other credentials.
     """
+    from httpx import HTTPStatusError
     from prefect.client.orchestration import get_client
     from prefect.settings import get_current_settings
 
-    url = get_current_settings().api.url
+    api = get_current_settings().api
+    url = api.url
     if url is None:
         return
     with get_client(sync_client=True) as client:
+        # Its health a server tells everybody.
         failure = client.api_healthcheck()
+        if failure is None:
+            try:
+                client.api_version()
+            except HTTPStatusError as error:
+                failure = error
+    if isinstance(failure, HTTPStatusError) and failure.response.status_code in (401, 403):
+        wrong = "takes no one without credentials" if api.auth_string is None else "does not take these credentials"
+        raise UsageError(
+            f"the Prefect server at {url} {wrong} ({failure.response.status_code})",
+            "Set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING, as user:password",
+        )
     if failure is not None:
         raise SarpipeError(
             f"the Prefect server at {url} does not answer ({type(failure).__name__})",

@@ -13,12 +13,16 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from multiprocessing import resource_tracker
+from ssl import SSLError
 from threading import Condition, Event
 from typing import Any, TypeVar
 
 import dask
+from dask.utils import parse_timedelta
 from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.client import ClosedClientError
+from distributed.scheduler import NoWorkerError
+from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
 from sarpipe.errors import ClusterError, UsageError
@@ -35,7 +39,8 @@ CALLS = 256
 _LOOK_SECONDS = 2.0
 """So often a session looks which workers there are, while calls wait."""
 _NO_WORKER_SECONDS = 60.0
-"""A cluster without any worker is given so long: an adaptive one starts them when there is work."""
+"""A cluster without any worker is given so long, unless Dask's ``distributed.scheduler.no-workers-timeout`` is set: an
+adaptive one starts them when there is work, and they may wait in a queue."""
 
 _DEATHS = 2
 """So many own workers may die under a call, and as many when it is tried again alone: more would only take longer."""
@@ -53,10 +58,11 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
     Args:
         units: How many are to be made: there are never more own workers than that.
         workers: Own processes; None: one for each CPU core that this process may use. Not used with ``address``.
-        address: ``tcp://host:port`` of a running scheduler. Its workers must have this sarpipe and see the same paths.
+        address: ``tcp://host:port`` of a running scheduler, or ``tls://host:port`` with the certificates that Dask's
+            settings name (``distributed.comm.tls``). Its workers must have this sarpipe and see the same paths.
 
     Raises:
-        UsageError: ``address`` is none, or nothing answers there.
+        UsageError: ``address`` is none, nothing answers there, or the certificates for it are missing or refused.
         ClusterError: The scheduler at ``address`` or one of its workers does not have sarpipe.
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
@@ -76,12 +82,11 @@ def dask_session(units: int, *, workers: int | None = None, address: str | None 
             yield from _as_current(client, "of this process")
         return
     _check_address(address)
+    _check_encryption(address)
     try:
         client = Client(address, set_as_default=False, timeout=10)
     except (OSError, TimeoutError, ValueError) as error:
-        raise UsageError(
-            f"no Dask scheduler answers at {address}", "Start one with 'dask scheduler', or leave --dask out"
-        ) from error
+        raise _no_answer(address, error) from error
     # What is lost is said once, by the error of the call that lost it.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
@@ -100,8 +105,8 @@ def compute(function: Callable[..., T], *arguments: Any, timeout: float) -> T:
     Args:
         function: Importable on the workers; so are its arguments and its result, which should be small.
         arguments: For the function.
-        timeout: Seconds from when the call is handed to Dask, where at most one other is before it. The worker is not
-            stopped: it stays busy until the call ends.
+        timeout: Seconds from when the call is handed to Dask, where at most one other is before it; those in which
+            there is no worker do not count. The worker is not stopped: it stays busy until the call ends.
 
     Raises:
         TimeoutError: It took longer.
@@ -137,6 +142,9 @@ class _Session:
         self._capacity = 0
         self._looked = self._seen = float("-inf")
         self._ended = False
+        self._patience = float(
+            parse_timedelta(dask.config.get("distributed.scheduler.no-workers-timeout") or _NO_WORKER_SECONDS)
+        )
         self._look()
         self._seen = time.monotonic()
 
@@ -179,19 +187,21 @@ class _Session:
         """Wait until a call has ended, however it did.
 
         Raises:
-            TimeoutError: It has not after ``timeout`` seconds.
+            TimeoutError: It has not after ``timeout`` seconds in which there was a worker.
             ClusterError: The scheduler or all workers are gone, or the session is at its end.
         """
         ended = Event()
         future.add_done_callback(lambda _: ended.set())
         deadline = time.monotonic() + timeout
         while not ended.wait(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
-            if time.monotonic() >= deadline:
-                future.cancel()
-                raise TimeoutError(f"{future.key} took longer than {timeout:g} s")
             with self._changed:
                 self._look()
                 self._check()
+                if self._seen < self._looked:
+                    deadline = time.monotonic() + timeout
+            if time.monotonic() >= deadline:
+                future.cancel()
+                raise TimeoutError(f"{future.key} took longer than {timeout:g} s")
 
     def result(self, future: Future[Any]) -> Any:
         """What a call that has ended gave. It is fetched from its worker, which no session at its end waits for.
@@ -203,6 +213,9 @@ class _Session:
         while True:
             try:
                 return future.result(timeout=_LOOK_SECONDS)
+            except NoWorkerError as error:
+                # The scheduler has lost patience first.
+                raise self._without_workers(float(error.timeout)) from error
             except Exception as error:
                 if future.status == "error":
                     raise
@@ -249,11 +262,15 @@ class _Session:
     def _check(self) -> None:
         if self._ended or self._client.status != "running":
             raise self.lost()
-        if time.monotonic() - self._seen > _NO_WORKER_SECONDS:
-            raise ClusterError(
-                f"the Dask cluster {self._where} has had no worker for {_NO_WORKER_SECONDS:g} s",
-                "Start some with 'dask worker', then run it again: what is finished is kept",
-            )
+        if time.monotonic() - self._seen > self._patience:
+            raise self._without_workers(self._patience)
+
+    def _without_workers(self, seconds: float) -> ClusterError:
+        return ClusterError(
+            f"the Dask cluster {self._where} has had no worker for {seconds:g} s",
+            "Start some with 'dask worker' (for those that wait in a queue, Dask's setting no-workers-timeout of its "
+            "scheduler can be longer), then run it again: what is finished is kept",
+        )
 
 
 @contextmanager
@@ -302,6 +319,48 @@ def _check_address(address: str) -> None:
 
 
 _ADDRESS = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}/?")
+
+
+def _check_encryption(address: str) -> None:
+    """See that the certificates are there which an encrypted address takes: a client that lacks them hangs at its end.
+
+    Raises:
+        UsageError: They are not, cannot be read, or the address is not encrypted and Dask's settings ask that it be.
+    """
+    scheme = address.rpartition("://")[0] or dask.config.get("distributed.comm.default-scheme")
+    security = Security()
+    try:
+        arguments = security.get_connection_args("client")
+    except OSError as error:
+        names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+        files = ", ".join(path for name in names if (path := getattr(security, name)))
+        raise UsageError(f"the TLS files of Dask's settings cannot be used: {files} ({error})", _TLS) from error
+    if scheme in _ENCRYPTED and arguments["ssl_context"] is None:
+        raise UsageError(f"{address} takes a certificate, and Dask's settings name none", _TLS)
+    if scheme not in _ENCRYPTED and arguments["require_encryption"]:
+        raise UsageError(
+            f"{address} is not encrypted, and Dask's settings require that it be", "Give it as tls://host:port"
+        )
+
+
+_ENCRYPTED = ("tls", "wss")
+_TLS = "DASK_CONFIG=FILE names Dask's settings; docs/operations.md has one for TLS"
+
+
+def _no_answer(address: str, error: Exception) -> UsageError:
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if any(isinstance(cause, SSLError) for cause in causes):
+        return UsageError(
+            f"the Dask scheduler at {address} does not take this certificate, or has one of another authority "
+            f"({causes[-1]})",
+            _TLS,
+        )
+    return UsageError(
+        f"no Dask scheduler answers at {address}",
+        "Start one with 'dask scheduler', or leave --dask out; of one that asks for TLS the address is tls://host:port",
+    )
 
 
 def _check_installed(client: Client, address: str) -> None:

@@ -8,15 +8,11 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
-import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,13 +21,13 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from typing import Any
 
-import distributed
 import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
 import zarr.storage
-from distributed import Client, LocalCluster
+from dask_by_hand import ByHand
+from distributed import LocalCluster
 from numpy.typing import NDArray
 from real_browser import Browser
 from real_server import PrefectServer
@@ -345,64 +341,13 @@ def web_server(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-class ByHand:
-    """A scheduler and its workers, in a folder of their own.
-
-    Args:
-        folder: Empty; logs and the scheduler's address go there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.workers: list[subprocess.Popen[bytes]] = []
-        note = folder / "scheduler.json"
-        self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(note))
-        self.address = str(json.loads(_content(note))["address"])
-
-    def add(self, *options: str, python: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-        """Start one more worker and wait until the scheduler knows it."""
-        with Client(self.address, set_as_default=False) as client:
-            before = len(client.nthreads())
-            worker = self._start("worker", self.address, "--no-nanny", *options, python=python)
-            self.workers.append(worker)
-            client.wait_for_workers(before + 1, timeout=60)
-        return worker
-
-    def end(self) -> None:
-        """Kill whatever still runs."""
-        for process in (*self.workers, self.scheduler):
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait()
-
-    def _start(self, what: str, *options: str, python: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-        where = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
-        with (self.folder / f"{what}-{len(self.workers)}.log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, *python, "-m", f"distributed.cli.dask_{what}", *options, *where],
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(Path(distributed.__file__).parent.parent)},
-                stdout=log,
-                stderr=log,
-            )
-
-
-def _content(note: Path) -> bytes:
-    deadline = time.monotonic() + 60
-    while not (note.exists() and note.read_bytes().endswith(b"}")):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no scheduler has written {note}")
-        time.sleep(0.05)
-    return note.read_bytes()
-
-
 @pytest.fixture(scope="module")
-def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ByHand]]:
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ByHand]]:
     """Starts Dask clusters as a person would: a scheduler and workers, each a process of its own, on the loopback."""
     clusters: list[ByHand] = []
 
-    def start() -> ByHand:
-        clusters.append(ByHand(tmp_path_factory.mktemp("by_hand")))
+    def start(environment: Mapping[str, str] | None = None) -> ByHand:
+        clusters.append(ByHand(tmp_path_factory.mktemp("by_hand"), environment))
         return clusters[-1]
 
     yield start
