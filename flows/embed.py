@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from prefect import flow
-from prefect.artifacts import create_link_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.embed import plan_embed
-from sarpipe.storage import address, link
+from sarpipe.storage import address
+from sarpipe.tasks.artifact import artifact_key
 from sarpipe.tasks.embed import embed_places
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 
 
@@ -43,5 +44,9 @@ def embed(
     step = plan_embed(settings, cube_set, model, force=force)
     receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
     file = Path(receipt["folder"]) / "embeddings.parquet"
-    create_link_artifact(link(file), link_text=file.name, key="embeddings", description=address(file))
+    create_markdown_artifact(
+        f"`{address(file)}`",
+        key=artifact_key("embeddings", settings, step.name),
+        description=f"{receipt['places']:,} embeddings of model {step.name}",
+    )
     return receipt

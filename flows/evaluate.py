@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier
 from sarpipe.stages.evaluate import plan_evaluate
+from sarpipe.tasks.artifact import artifact_key
 from sarpipe.tasks.evaluate import evaluate_embeddings
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 
 
@@ -44,11 +45,11 @@ def evaluate(
     receipt = run_now(
         evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
     )
-    _table(Path(receipt["folder"]))
+    _table(Path(receipt["folder"]), artifact_key("figures", settings, step.name))
     return receipt
 
 
-def _table(evaluation: Path) -> None:
+def _table(evaluation: Path, key: str) -> None:
     figures = json.loads((evaluation / "figures.json").read_bytes())
     rows = [
         {
@@ -63,7 +64,7 @@ def _table(evaluation: Path) -> None:
         }
         for name, method in figures["methods"].items()
     ]
-    create_table_artifact(rows, key="figures", description="\n".join(figures["claims"]))
+    create_table_artifact(rows, key=key, description="\n".join(f"- {claim}" for claim in figures["claims"]))
 
 
 def _value(figure: dict[str, Any] | None) -> Any:

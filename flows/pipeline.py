@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from prefect import flow
 from prefect.states import Completed
 
 from sarpipe.flows.embed import embed
@@ -14,6 +13,7 @@ from sarpipe.flows.report import report
 from sarpipe.flows.train import train
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import later_stages
+from sarpipe.tasks.outcome import flow
 
 
 @flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=True, result_serializer="json")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-from prefect import flow
-from prefect.artifacts import create_image_artifact
-
-from sarpipe.report.loss_curve import loss_png
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes
 from sarpipe.stages.train import plan_train
+from sarpipe.tasks.artifact import artifact_key
+from sarpipe.tasks.loss import LossCurve
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.train import train_encoder
 
@@ -42,11 +39,9 @@ def train(
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     cube_set = find_cubes(settings, cubes)
     step = plan_train(settings, cube_set, force=force)
-    receipt = run_now(train_encoder, step, settings, str(cube_set.folder))
-    _show_loss(Path(receipt["folder"]))
+    curve = LossCurve(
+        artifact_key("loss", settings, step.name), f"Training loss, preset {step.name}", settings.train.epochs
+    )
+    receipt = run_now(train_encoder, step, settings, str(cube_set.folder), curve)
+    curve.close(Path(receipt["folder"]))
     return receipt
-
-
-def _show_loss(model: Path) -> None:
-    picture = base64.b64encode(loss_png(pd.read_parquet(model / "losses.parquet"))).decode()
-    create_image_artifact(f"data:image/png;base64,{picture}", key="loss", description=f"Training loss of {model}")
