@@ -63,8 +63,8 @@ def page_link(page: Path) -> str:
     here = f"http://127.0.0.1:{_PORT}"
     return (
         f"`{page}`\n\nA browser does not open a file from here. On the machine where it lies, type\n\n"
-        f"```\n{serve}\n```\n\nand open [{here}/{page.name}]({here}/{page.name}); from another machine through the tunnel by which you see "
-        f"this page (`ssh -L {_PORT}:127.0.0.1:{_PORT} MACHINE`)."
+        f"```\n{serve}\n```\n\nand open [{here}/{page.name}]({here}/{page.name}); from another machine through the "
+        f"tunnel by which you see this page (`ssh -L {_PORT}:127.0.0.1:{_PORT} MACHINE`)."
     )
 
 

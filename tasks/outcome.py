@@ -49,6 +49,9 @@ def _ending(function: Callable[P, R], name: str) -> Callable[P, R]:
             # The state that Prefect shall end in; its result raises the error.
             return cast(R, Failed(message=message, data=error))
 
+    # Prefect makes its form from the types, and would look for their names in this module.
+    run.__annotations__ = inspect.get_annotations(function, eval_str=True)
+    cast(Any, run).__signature__ = inspect.signature(function, eval_str=True)
     return run
 
 
@@ -61,7 +64,7 @@ def said(name: str, error: BaseException) -> str:
     """
     what, hint = (error.message, error.hint) if isinstance(error, SarpipeError) else _unforeseen(error)
     stage = _stage_of(error) or name
-    lines = [f"{stage} failed: {what}", f"Do: {hint}" if hint else "", f"Then: {_again()}; what was finished is kept"]
+    lines = [f"{stage} failed: {what}", f"What to do: {hint}" if hint else "", f"Then: {_again()}; what was finished is kept"]
     return "\n".join(filter(None, lines))
 
 
