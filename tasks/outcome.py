@@ -64,7 +64,11 @@ def said(name: str, error: BaseException) -> str:
     """
     what, hint = (error.message, error.hint) if isinstance(error, SarpipeError) else _unforeseen(error)
     stage = _stage_of(error) or name
-    lines = [f"{stage} failed: {what}", f"What to do: {hint}" if hint else "", f"Then: {_again()}; what was finished is kept"]
+    lines = [
+        f"{stage} failed: {what}",
+        f"What to do: {hint}" if hint else "",
+        f"Then: {_again()}; what was finished is kept",
+    ]
     return "\n".join(filter(None, lines))
 
 
