@@ -70,7 +70,7 @@ class StoreTable:
 
 
 def _row(name: str, state: str) -> dict[str, Any]:
-    return {"store": name, "state": state, "ended": "", "seconds": "", "cubes": "", "quarantined": "", "reason": ""}
+    return {"store": name, "state": state, "reason": "", "ended": "", "seconds": "", "cubes": "", "quarantined": ""}
 
 
 def _now() -> str:
