@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from sarpipe import __version__
@@ -16,7 +15,9 @@ from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.evaluate import plan_evaluate
+from sarpipe.tasks.artifact import artifact_key
 from sarpipe.tasks.evaluate import evaluate_embeddings
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 
 
@@ -51,11 +52,11 @@ def evaluate(
             evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
         )
         note_result(receipt, cube_set)
-    _table(Path(receipt["folder"]))
+    _table(Path(receipt["folder"]), artifact_key("figures", settings, step.name))
     return receipt
 
 
-def _table(evaluation: Path) -> None:
+def _table(evaluation: Path, key: str) -> None:
     figures = json.loads((evaluation / "figures.json").read_bytes())
     rows = [
         {
@@ -70,7 +71,7 @@ def _table(evaluation: Path) -> None:
         }
         for name, method in figures["methods"].items()
     ]
-    create_table_artifact(rows, key="figures", description="\n".join(figures["claims"]))
+    create_table_artifact(rows, key=key, description="\n".join(f"- {claim}" for claim in figures["claims"]))
 
 
 def _value(figure: dict[str, Any] | None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
 from prefect.states import Completed
 
 from sarpipe import __version__
@@ -18,6 +17,7 @@ from sarpipe.flows.train import train
 from sarpipe.runs.log import run_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import cubes_there, find_cubes, later_stages, named, places_kept
+from sarpipe.tasks.outcome import flow
 
 
 @flow(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.states import Completed
@@ -23,26 +23,32 @@ from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
 from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import publish_parquet
+from sarpipe.stages.picture import cubes_picture
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.quarantine import publish_quarantine, quarantine_path
 from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
 from sarpipe.storage import address, open_verified
+from sarpipe.tasks.artifact import artifact_key, picture, plain
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import prepared, run_now, settled
 from sarpipe.tasks.preprocess import collect, preprocess_store
+from sarpipe.tasks.stores import StoreTable
 from sarpipe.tasks.watch import Watch
 
 THREADS = 64
 """Tasks that run at a time. What more than so many Dask workers could do at once would wait here."""
 ENTRIES_SHOWN = 200
 """Of the quarantine: an artifact is kept in the server's database."""
+REFUSED_NAMED = 3
+"""Stores, in the message that a run ends with; all are in the table and in the quarantine."""
 
 
 @flow(
     name="preprocess",
     version=__version__,
     flow_run_name="preprocess {source}",
-    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),
     # A retry of the pipeline shall look at the files again, and not be given this run's old result.
     persist_result=False,
 )
@@ -82,8 +88,9 @@ def preprocess(
         check_room(settings, steps)
         receipts, errors = _run(settings, steps)
         units, refused = settle(steps, receipts, errors)
-        _table(steps, receipts, errors)
         cube_set = _collect(settings, steps, source, units, refused)
+    if any(unit["computed"] for unit in units):
+        _show_cubes(settings, Path(cube_set["folder"]))
     result: Preprocessed = {
         "units": units,
         "refused": refused,
@@ -91,7 +98,7 @@ def preprocess(
         "seconds": round(time.monotonic() - started, 2),
     }
     # The state that Prefect shall end in, whose result this is.
-    return Completed(message=_message(result), data=result)  # type: ignore[return-value]
+    return Completed(message=_message(settings, result), data=result)  # type: ignore[return-value]
 
 
 def _collect(
@@ -101,9 +108,13 @@ def _collect(
     listed = publish_quarantine(settings, open_verified(Path(made["folder"])), steps, source)
     where = address(quarantine_path(settings))
     create_table_artifact(
-        [{str(name): value for name, value in row.items()} for row in listed.head(ENTRIES_SHOWN).to_dict("records")],
-        key="quarantine",
-        description=f"{len(listed):,} entries, an empty id for a whole store; all in {where}",
+        # Ids and reasons come from data, and the UI reads Markdown.
+        [
+            {str(name): plain(str(value)) for name, value in row.items()}
+            for row in listed.head(ENTRIES_SHOWN).to_dict("records")
+        ],
+        key=artifact_key("quarantine", settings, settings.recipe.name),
+        description=f"{len(listed):,} entries, an empty id for a whole store; all in `{where}`",
     )
     publish_set(settings, made)
     note_result(made)
@@ -114,11 +125,14 @@ def _collect(
 
 def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt], dict[str, BaseException]]:
     """Submit one task a store and wait for all: receipts of those that succeeded, errors of the others."""
-    watch = Watch("preprocess-progress", f"Stores of recipe {settings.recipe.name}")
+    recipe = settings.recipe.name
+    watch = Watch(artifact_key("preprocess", settings, recipe), f"Stores of recipe {recipe}")
+    table = StoreTable(artifact_key("stores", settings, recipe), steps)
     receipts: dict[str, StoreReceipt] = {}
     errors: dict[str, BaseException] = {}
     steps_by_name = {step.name: step for step in steps}
-    with _workers(settings, sum(not step.done for step in steps)):
+    # However it ends, the table says how far each store is.
+    with closing(table), _workers(settings, sum(not step.done for step in steps)):
         names: dict[PrefectFuture[Any], str] = {
             prepared(preprocess_store, step).submit(step, settings): step.name for step in steps
         }
@@ -130,8 +144,10 @@ def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt]
                 receipt: StoreReceipt = settled(future.state)  # type: ignore[assignment]
                 # Of a unit that is there its manifest tells, not what Prefect remembers.
                 receipts[name] = unit_receipt(steps_by_name[name]) if steps_by_name[name].done else receipt
+                table.made(receipts[name])
             except Exception as error:
                 errors[name] = error
+                table.failed(name, error)
                 get_run_logger().warning("store %s: %s", name, error)
             watch.show(len(receipts) + len(errors), len(steps), name)
     return receipts, errors
@@ -144,27 +160,24 @@ def _workers(settings: Settings, busy: int) -> AbstractContextManager[Any]:
     return dask_session(busy, workers=settings.workers, address=settings.dask)
 
 
-def _table(steps: list[Step], receipts: dict[str, StoreReceipt], errors: dict[str, BaseException]) -> None:
-    rows = []
-    for step in steps:
-        receipt = receipts.get(step.name)
-        rows.append(
-            {
-                "store": step.name,
-                "result": ("computed" if receipt["computed"] else "reused") if receipt else "refused",
-                "cubes": receipt["places"] if receipt else 0,
-                "quarantined": receipt["quarantined"] if receipt else "",
-                "seconds": receipt["seconds"] if receipt else "",
-                "reason": "" if receipt else str(errors[step.name]),
-            }
-        )
-    create_table_artifact(rows, key="stores", description="Stores of this run")
+def _show_cubes(settings: Settings, cube_set: Path) -> None:
+    words = f"A few places of the cubes of recipe {settings.recipe.name}, twelve channels each; all are in"
+    create_markdown_artifact(
+        picture(cubes_picture(open_verified(cube_set)), "webp", "twelve channels of a few places"),
+        key=artifact_key("quicklook", settings, settings.recipe.name),
+        description=f"{words} `{address(cube_set)}`",
+    )
 
 
-def _message(result: Preprocessed) -> str:
-    counts = result["cube_set"]
+def _message(settings: Settings, result: Preprocessed) -> str:
+    counts, refused = result["cube_set"], result["refused"]
     computed = sum(unit["computed"] for unit in result["units"])
     words = f"{counts['places_kept']} cubes of {len(result['units'])} stores, {computed} of them computed now"
-    if counts["places_quarantined"] or result["refused"]:
-        words += f"; {counts['places_quarantined']} places quarantined, {len(result['refused'])} stores refused"
-    return words
+    if not (counts["places_quarantined"] or refused):
+        return words
+    words += f"; {counts['places_quarantined']} places quarantined, {len(refused)} stores refused"
+    named = [f"refused: {name}: {reason}" for name, reason in list(refused.items())[:REFUSED_NAMED]]
+    if len(refused) > REFUSED_NAMED:
+        named.append(f"and {len(refused) - REFUSED_NAMED} more")
+    listed = shlex.join(["sarpipe", "quarantine", "--data", address(settings.data), "--recipe", settings.recipe.name])
+    return "\n".join([words, *named, f"What to do: '{listed}' says how to look at each and how to try it again"])

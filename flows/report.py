@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_link_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
@@ -15,7 +14,8 @@ from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.report import plan_report
-from sarpipe.storage import address, link
+from sarpipe.tasks.artifact import artifact_key, page_link
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.report import write_report
 
@@ -48,8 +48,11 @@ def report(
         model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
         step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
         made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
-        receipt = run_now(write_report, step, *made_from)
+        receipt = run_now(write_report, step, settings, *made_from)
         note_result(receipt, cube_set)
-    page = Path(receipt["folder"]) / "report.html"
-    create_link_artifact(link(page), link_text=page.name, key="report", description=address(page))
+    create_markdown_artifact(
+        page_link(Path(receipt["folder"]) / "report.html"),
+        key=artifact_key("report", settings, step.name),
+        description=f"The report on model {step.name}",
+    )
     return receipt

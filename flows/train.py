@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
-from prefect import flow
-from prefect.artifacts import create_image_artifact
 
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
 from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
-from sarpipe.report.loss_curve import loss_png
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, places_kept
 from sarpipe.stages.train import plan_train
+from sarpipe.tasks.artifact import artifact_key
+from sarpipe.tasks.loss import LossCurve
+from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.train import train_encoder
 
@@ -48,12 +45,10 @@ def train(
         cube_set = find_cubes(settings, cubes)
         rename(f"train {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
         step = plan_train(settings, cube_set, force=force)
-        receipt = run_now(train_encoder, step, settings, str(cube_set.folder))
+        curve = LossCurve(
+            artifact_key("loss", settings, step.name), f"Training loss, preset {step.name}", settings.train.epochs
+        )
+        receipt = run_now(train_encoder, step, settings, str(cube_set.folder), curve)
         note_result(receipt, cube_set)
-    _show_loss(Path(receipt["folder"]))
+    curve.close(Path(receipt["folder"]))
     return receipt
-
-
-def _show_loss(model: Path) -> None:
-    picture = base64.b64encode(loss_png(pd.read_parquet(model / "losses.parquet"))).decode()
-    create_image_artifact(f"data:image/png;base64,{picture}", key="loss", description=f"Training loss of {model}")

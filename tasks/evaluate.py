@@ -11,6 +11,8 @@ from sarpipe.settings import Settings
 from sarpipe.stages.evaluate import EvaluationReceipt, make_evaluation
 from sarpipe.stages.step import Step
 from sarpipe.storage import open_verified
+from sarpipe.tasks.artifact import artifact_key
+from sarpipe.tasks.measures import MeasureTable
 from sarpipe.tasks.policy import OPTIONS
 
 TIMEOUT_SECONDS = 6 * 3600
@@ -23,7 +25,14 @@ def evaluate_embeddings(
     """Measure the embeddings beside their baselines."""
     log = get_run_logger()
     cubes, trained, exported = (open_verified(Path(folder)) for folder in (cube_set, model, embeddings))
-    receipt = make_evaluation(step, settings, cubes, trained, exported, log.info)
+    table = MeasureTable(artifact_key("evaluate", settings, step.name), f"Evaluation of model {step.name}")
+
+    def on_measure(words: str) -> None:
+        log.info("%s", words)
+        table.now(words)
+
+    receipt = make_evaluation(step, settings, cubes, trained, exported, on_measure)
+    table.close("measured" if receipt["computed"] else "was there")
     for claim in receipt["claims"]:
         log.info("%s", claim)
     return receipt

@@ -12,6 +12,8 @@ from sarpipe.settings import Settings
 from sarpipe.stages.step import Step
 from sarpipe.stages.train import ModelReceipt, make_model
 from sarpipe.storage import open_verified
+from sarpipe.tasks.artifact import artifact_key
+from sarpipe.tasks.loss import LossCurve
 from sarpipe.tasks.policy import OPTIONS
 from sarpipe.tasks.watch import Watch
 
@@ -24,15 +26,15 @@ LEASE_SECONDS = 60
 
 
 @task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="train {step.name}")
-def train_encoder(step: Step, settings: Settings, cube_set: str) -> ModelReceipt:
+def train_encoder(step: Step, settings: Settings, cube_set: str, curve: LossCurve) -> ModelReceipt:
     """Train; a retry goes on from the last checkpoint."""
-    watch = Watch("train-progress", f"Training, preset {step.name}")
+    watch = Watch(artifact_key("train", settings, step.name), f"Training, preset {step.name}")
+
+    def on_step(done: int, total: int, loss: float) -> None:
+        watch.show(done, total, f"loss {loss:.3f}")
+        curve.add(done, total, loss)
+
     with nullcontext() if step.done else concurrency(GPU, lease_duration=LEASE_SECONDS):
-        receipt = make_model(
-            step,
-            settings,
-            open_verified(Path(cube_set)),
-            lambda done, total, loss: watch.show(done, total, f"loss {loss:.3f}"),
-        )
+        receipt = make_model(step, settings, open_verified(Path(cube_set)), on_step)
     watch.show(1, 1, "trained" if receipt["computed"] else "was there")
     return receipt

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import time
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import ProgressArtifact
 from prefect.logging import get_run_logger
+
+from sarpipe.tasks.artifact import LiveArtifact
 
 _EVERY_SECONDS = 3.0
 """Each update is a request to the API."""
 
 
 class Watch:
-    """A progress artifact, kept up to date at most every few seconds.
+    """A progress artifact, kept up to date: a bar, and in words how far it is and how long it will take.
 
     Args:
-        key: Of the artifact: lower-case letters, digits and dashes.
-        description: What is under way.
+        key: Of the artifact, see `sarpipe.tasks.artifact.artifact_key`.
+        what: What is under way.
     """
 
-    def __init__(self, key: str, description: str) -> None:
+    def __init__(self, key: str, what: str) -> None:
         self._log = get_run_logger()
-        self._artifact = create_progress_artifact(0.0, key=key, description=description)
-        self._last = time.monotonic()
+        self._what = what
+        self._began: tuple[float, int] | None = None
+        self._artifact = LiveArtifact(ProgressArtifact(progress=0.0, key=key, description=what), _EVERY_SECONDS)
 
     def show(self, done: int, total: int, note: str) -> None:
         """Say how far it is."""
-        now = time.monotonic()
-        if done < total and now - self._last < _EVERY_SECONDS:
+        # What was done before, by a run that was broken off, says nothing of how long the rest takes.
+        self._began = self._began or (time.monotonic(), done)
+        if done < total and not self._artifact.due:
             return
-        self._last = now
-        self._log.info("%s", note if done == total == 1 else f"{done} of {total}: {note}")
-        update_progress_artifact(self._artifact, progress=100.0 * done / max(total, 1))  # type: ignore[arg-type]
+        said = note if done == total == 1 else f"{done:,} of {total:,}: {note}{self._left(done, total)}"
+        self._log.info("%s", said)
+        self._artifact.update(
+            ProgressArtifact(progress=100.0 * done / max(total, 1), description=f"{self._what}: {said}")
+        )
+
+    def _left(self, done: int, total: int) -> str:
+        began, before = self._began or (time.monotonic(), done)
+        if done >= total or done <= before:
+            return ""
+        return f", about {_duration((time.monotonic() - began) / (done - before) * (total - done))} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

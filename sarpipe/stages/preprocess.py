@@ -41,7 +41,7 @@ from sarpipe.ssl4eo.remote import (
 )
 from sarpipe.ssl4eo.zarr2 import array_info
 from sarpipe.stages.cubes_parquet import with_parquet
-from sarpipe.stages.step import Receipt, Step, made_from, make, plan_step, receipt, refused
+from sarpipe.stages.step import Receipt, Step, made_from, made_here, make, plan_step, receipt, refused
 from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
@@ -76,6 +76,9 @@ def plan_preprocess(
         UsageError: There is nothing at ``source``, or no store.
     """
     stores = find_stores(source)
+    # Once, before the threads: where several parse source at a time, CPython 3.11 can fail ("AST constructor recursion
+    # depth mismatch").
+    made_here(CODE)
     # Where they are remote, or what is made of them is, a plan waits more than it works.
     waits = settings.data_url is not None or any(isinstance(store, RemotePath | RemoteGroup) for store in stores)
     with ThreadPoolExecutor(REQUESTS if waits else LOOKS) as looking:

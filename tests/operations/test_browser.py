@@ -1,0 +1,204 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_flows import flows_on
+from prefect.states import State
+from real_browser import Browser
+from real_server import PrefectServer
+
+from sarpipe.flows.preprocess import preprocess
+from sarpipe.flows.report import report
+from sarpipe.simulate import simulate
+
+pytestmark = pytest.mark.timeout(900)
+NAMES = [f"ssl4eos12_train_seasonal_data_00000{number}" for number in (1, 2, 3)]
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = os.environ.get("SARPIPE_PICTURES")
+"""A folder for what the browser shows, for docs/."""
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three stores, the second cut short."""
+    folder = tmp_path_factory.mktemp("train")
+    simulate(folder, stores=3, places=2, seed=7)
+    broken = folder / f"{NAMES[1]}.zarr.zip"
+    broken.write_bytes(broken.read_bytes()[:-5000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_flows(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with flows_on(server, tmp_path_factory.mktemp("results")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(own_flows: None, stores: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of a run in which one store of three is refused."""
+    data = tmp_path_factory.mktemp("nightly")
+    state: State[Any] = preprocess(str(stores), str(data), dask=scheduler, return_state=True)
+    return str(state.state_details.flow_run_id)
+
+
+class Page:
+    """What the Prefect UI shows: it draws itself after it is loaded, so what is looked for is waited for."""
+
+    def __init__(self, browser: Browser, server: PrefectServer) -> None:
+        self._browser, self._at = browser, server.url.removesuffix("/api")
+
+    def open(self, path: str, *texts: str) -> str:
+        self._browser.open(f"{self._at}{path}")
+        return self.text(*texts)
+
+    def text(self, *wanted: str) -> str:
+        """All text of the page, once it has these."""
+        deadline = time.monotonic() + 120
+        while not all(text in (found := str(self._browser.ask("document.body.innerText"))) for text in wanted):
+            assert time.monotonic() < deadline, (wanted, found, self._browser.complaints)
+            time.sleep(0.2)
+        return found
+
+    def ask(self, expression: str) -> Any:
+        return self._browser.ask(expression)
+
+    def press(self, label: str, element: str = "button", last: bool = False) -> None:
+        """Click on what has this text, with a mouse."""
+        deadline = time.monotonic() + 60
+        mark = (
+            "document.querySelectorAll('[data-wanted]').forEach(one => one.removeAttribute('data-wanted')); "
+            f"[...document.querySelectorAll({json.dumps(element)})].filter(one => one.offsetParent !== null && "
+            f"one.innerText.trim() === {json.dumps(label)}).at({-1 if last else 0})"
+            "?.setAttribute('data-wanted', 'yes'); document.querySelector('[data-wanted]') !== null"
+        )
+        while not self._browser.ask(mark):
+            assert time.monotonic() < deadline, (label, self._browser.ask("document.body.innerText"))
+            time.sleep(0.2)
+        self._browser.click("[data-wanted]")
+
+    def picture(self, name: str) -> None:
+        """What is seen now, as a file, if somebody wants it."""
+        if PICTURES:
+            time.sleep(3)
+            self._browser.call("Page.bringToFront")
+            self._browser.screenshot(Path(PICTURES) / f"{name}.png")
+
+
+@pytest.fixture
+def page(browser: Browser, server: PrefectServer) -> Page:
+    return Page(browser, server)
+
+
+def shown(server: PrefectServer, kind: str) -> str:
+    """The path of the page of the last artifact of this kind."""
+    found = server.ask("artifacts/filter", {"artifacts": {"key": {"like_": f"{kind}-"}}, "sort": "CREATED_DESC"})
+    return f"/artifacts/artifact/{found[0]['id']}"
+
+
+def test_a_deployment_is_a_form_with_words_and_defaults(page: Page, own_flows: None) -> None:
+    deployment = preprocess.to_deployment("by-hand", parameters={"source": "raw/train/S1GRD"}).apply()
+    page.open(f"/deployments/deployment/{deployment}/run", "A folder of stores", "All output goes below", "workers")
+    fields = page.ask("[...document.querySelectorAll('input, textarea')].map(field => field.value)")
+    page.picture("form")
+    assert {"raw/train/S1GRD", "data"} <= set(fields)
+
+
+def test_a_run_has_a_bar_a_store_and_its_end_in_words(page: Page, run: str) -> None:
+    page.open(f"/runs/flow-run/{run}", "4 Task runs", "Finished in state Completed(", "4 cubes of 2 stores")
+    page.picture("run")
+    page.press("Task Runs", "[role=tab], button, .p-tab")
+    text = page.text(*NAMES)
+    assert "Failed" in text
+    page.press("Details", "[role=tab], button, .p-tab")
+    page.text("State Message", "4 cubes of 2 stores")
+
+
+def test_the_stores_are_a_table(page: Page, server: PrefectServer, run: str) -> None:
+    text = page.open(shown(server, "stores"), "3 stores: 1 refused, 2 computed", *NAMES)
+    page.picture("stores")
+    rows = page.ask(
+        "[...document.querySelectorAll('tbody tr')].map(row => row.innerText.split(/\\s+/)[0] || row.innerText)"
+    )
+    assert len(rows) == 3
+    assert "is not a whole zip file" in text
+    # What comes from data is shown as it is, and not as Markdown.
+    assert page.ask("[...document.querySelectorAll('tbody em')].length") == 0
+
+
+def test_the_picture_of_the_cubes_is_drawn(page: Page, server: PrefectServer, run: str) -> None:
+    page.open(shown(server, "quicklook"), "A few places of the cubes")
+    width = (
+        "[...document.querySelectorAll('img')].filter(one => one.src.startsWith('data:image/webp'))[0]?.naturalWidth"
+    )
+    page.picture("quicklook")
+    assert page.ask(width) > 12 * 64
+    # An image artifact would have all of its bytes as text.
+    assert len(page.text("A few places")) < 3000
+
+
+def test_progress_is_a_number_with_words(page: Page, server: PrefectServer, run: str) -> None:
+    page.open(shown(server, "preprocess"), "Progress: 100%", "Stores of recipe sar: 3 of 3")
+
+
+def test_a_failed_run_says_what_failed_and_what_to_do(page: Page, own_flows: None, tmp_path: Path) -> None:
+    state: State[Any] = report(str(tmp_path), return_state=True)
+    page.open(f"/runs/flow-run/{state.state_details.flow_run_id}", "Failed", "report failed: there are no cubes")
+    page.press("Details", "[role=tab], button, .p-tab")
+    text = page.text("State Message", "report failed: there are no cubes")
+    page.picture("failed")
+    assert "encountered an exception" not in text
+
+
+@pytest.mark.faults
+def test_retry_in_the_browser_runs_what_was_mended(
+    page: Page, server: PrefectServer, stores: Path, tmp_path: Path
+) -> None:
+    """A run of a worker fails, its cause is mended, the button is pressed, and the same run is done."""
+    raw, kept = tmp_path / "raw", tmp_path / "kept"
+    raw.mkdir()
+    (raw / f"{NAMES[0]}.zarr.zip").write_bytes((stores / f"{NAMES[0]}.zarr.zip").read_bytes()[:-5000])
+    server.ask("work_pools/", {"name": "sarpipe", "type": "process"})
+    environment = {**server.environment, "SARPIPE_ROOT": str(ROOT)}
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    deploy = [*prefect, "deploy", "--name", "preprocess"]
+    subprocess.run(deploy, check=True, capture_output=True, cwd=ROOT, env=environment)
+    with (tmp_path / "worker.log").open("wb") as log:
+        command = [*prefect, "worker", "start", "--pool", "sarpipe"]
+        worker = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT, start_new_session=True)
+    try:
+        (deployment,) = server.ask("deployments/filter", {"deployments": {"name": {"any_": ["preprocess"]}}})
+        asked = {"source": str(raw), "data": str(kept), "workers": 1}
+        made = server.ask(f"deployments/{deployment['id']}/create_flow_run", {"parameters": asked})
+        assert ended(server, made["id"])["state_name"] == "Failed"
+        page.open(f"/runs/flow-run/{made['id']}", "Failed", "no store could be used, 1 was refused")
+        shutil.copy(stores / f"{NAMES[0]}.zarr.zip", raw)
+        page.press("Retry")
+        page.text("Retry Flow Run")
+        page.picture("retry")
+        page.press("Retry", last=True)
+        assert ended(server, made["id"], but="Failed")["state_name"] == "Completed"
+        page.text("Completed")
+        assert len(list(kept.glob("cubes/sar-*/ssl4eos12*"))) == 1
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def ended(server: PrefectServer, run: str, *, but: str = "") -> dict[str, Any]:
+    """A run once it is over, in another state than ``but``."""
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        (found,) = server.ask("flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        if found["state_type"] in ("COMPLETED", "FAILED", "CRASHED") and found["state_name"] != but:
+            return dict(found)
+        time.sleep(0.5)
+    raise AssertionError(json.dumps(found["state"]))

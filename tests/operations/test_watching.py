@@ -1,0 +1,263 @@
+import base64
+import io
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from own_flows import flows_on
+from PIL import Image
+from prefect import flow as plain_flow
+from prefect.artifacts import MarkdownArtifact
+from prefect.states import State
+from real_server import PrefectServer
+
+from sarpipe.errors import TrainingError
+from sarpipe.flows.pipeline import pipeline
+from sarpipe.flows.preprocess import preprocess
+from sarpipe.flows.train import train
+from sarpipe.settings import resolve
+from sarpipe.simulate import simulate
+from sarpipe.stages.preprocess import StoreReceipt
+from sarpipe.stages.step import Step
+from sarpipe.tasks.artifact import LiveArtifact, artifact_key, plain
+from sarpipe.tasks.outcome import flow
+from sarpipe.tasks.stores import StoreTable
+
+pytestmark = pytest.mark.timeout(900)
+FIRST, SECOND, THIRD = (f"ssl4eos12_train_seasonal_data_00000{number}" for number in (1, 2, 3))
+TINY = {"train.epochs": 2, "train.batch_size": 4, "device": "cpu"}
+
+Watched = Callable[[State[Any]], dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def own_flows(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with flows_on(server, tmp_path_factory.mktemp("results")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def artifacts(server: PrefectServer, own_flows: None) -> Watched:
+    """The artifacts of a run by the first word of their key."""
+
+    def of(state: State[Any]) -> dict[str, dict[str, Any]]:
+        run = {"id": {"any_": [str(state.state_details.flow_run_id)]}}
+        found = server.ask("artifacts/filter", {"flow_runs": run})
+        return {str(artifact["key"]).partition("-")[0]: artifact for artifact in found if artifact["key"]}
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three stores, the second cut short."""
+    folder = tmp_path_factory.mktemp("stores")
+    simulate(folder, stores=3, places=2, seed=7)
+    broken = folder / f"{SECOND}.zarr.zip"
+    broken.write_bytes(broken.read_bytes()[:-5000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nightly")
+
+
+@pytest.fixture(scope="module")
+def preprocessed(own_flows: None, stores: Path, data: Path, scheduler: str) -> State[Any]:
+    state: State[Any] = preprocess(str(stores), str(data), dask=scheduler, return_state=True)
+    return state
+
+
+def lines(state: State[Any]) -> list[str]:
+    return str(state.message).splitlines()
+
+
+def log(server: PrefectServer, state: State[Any]) -> list[str]:
+    run = {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}
+    return [record["message"] for record in server.ask("logs/filter", {"logs": run, "sort": "TIMESTAMP_ASC"})]
+
+
+def pictured(markdown: str) -> Image.Image:
+    found = re.search(r"!\[[^]]+\]\(data:image/webp;base64,([^)]+)\)", markdown)
+    assert found is not None
+    return Image.open(io.BytesIO(base64.b64decode(found[1])))
+
+
+def test_a_run_that_refuses_a_store_says_which_and_what_to_do(preprocessed: State[Any], data: Path) -> None:
+    first, named, then = lines(preprocessed)
+    assert preprocessed.is_completed()
+    assert first == "4 cubes of 2 stores, 2 of them computed now; 0 places quarantined, 1 stores refused"
+    assert named.startswith(f"refused: {SECOND}: ")
+    assert "is not a whole zip file" in named
+    assert then.startswith(f"What to do: 'sarpipe quarantine --data {data} --recipe sar'")
+
+
+def test_a_table_says_how_each_store_is(preprocessed: State[Any], artifacts: Watched) -> None:
+    table = artifacts(preprocessed)["stores"]
+    rows = json.loads(table["data"])
+    assert table["description"] == "3 stores: 1 refused, 2 computed. Times are UTC."
+    # What somebody has to look at comes first.
+    assert [(row["store"], row["state"], row["cubes"]) for row in rows] == [
+        (SECOND, "refused", ""),
+        (FIRST, "computed", 2),
+        (THIRD, "computed", 2),
+    ]
+    assert "is not a whole zip file" in rows[0]["reason"]
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d", row["ended"]) for row in rows)
+    assert all(row["seconds"] > 0 for row in rows[1:])
+
+
+def test_a_few_cubes_are_shown_as_a_small_picture(preprocessed: State[Any], artifacts: Watched) -> None:
+    shown = artifacts(preprocessed)["quicklook"]
+    assert len(shown["data"]) < 150_000
+    assert pictured(shown["data"]).width > 12 * 64
+
+
+def test_progress_says_how_far_it_is(preprocessed: State[Any], artifacts: Watched) -> None:
+    bar = artifacts(preprocessed)["preprocess"]
+    assert (bar["type"], bar["data"]) == ("progress", 100.0)
+    assert bar["description"].startswith("Stores of recipe sar: 3 of 3: ssl4eos12")
+
+
+def test_a_run_of_which_all_is_there_shows_its_stores_and_no_picture(
+    preprocessed: State[Any], artifacts: Watched, stores: Path, data: Path
+) -> None:
+    again: State[Any] = preprocess(str(stores), str(data), return_state=True)
+    assert artifacts(again)["stores"]["description"].startswith("3 stores: 1 refused, 2 reused")
+    assert "quicklook" not in artifacts(again)
+    # The latest of each key is what the UI shows: both are of one kind.
+    assert artifacts(again)["stores"]["key"] == artifacts(preprocessed)["stores"]["key"]
+
+
+def test_training_draws_its_loss(preprocessed: State[Any], artifacts: Watched, data: Path) -> None:
+    state: State[Any] = train(str(data), overrides=TINY, return_state=True)
+    curve = artifacts(state)["loss"]
+    assert pictured(curve["data"]).width > 300
+    head, _, first, last = curve["data"].splitlines()[-4:]
+    assert head.startswith("| after epoch | rankme |")
+    assert [row.split("|")[1].strip() for row in (first, last)] == ["1", "2"]
+    assert state.result()["folder"] in curve["description"]
+    assert artifacts(state)["train"]["data"] == 100.0
+
+
+def test_a_pipeline_says_which_stage_failed_why_and_what_to_do(
+    preprocessed: State[Any], server: PrefectServer, stores: Path, data: Path
+) -> None:
+    apart = {**TINY, "train.neighbour_km": 20_000}
+    state: State[Any] = pipeline(str(stores), str(data), overrides=apart, return_state=True)
+    assert state.is_failed()
+    first, do, then = lines(state)
+    assert first.startswith("train failed: all 4 places lie within ")
+    assert do == "What to do: Set neighbour_km to 0, or add places"
+    assert then == "Then: run it again; what was finished is kept"
+    with pytest.raises(TrainingError, match="all 4 places"):
+        state.result()
+    parent = str(state.state_details.flow_run_id)
+    runs = server.ask("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [parent]}}})
+    said = [run["state"]["message"] for run in runs if run["state_type"] == "FAILED"]
+    assert said == [state.message]
+
+
+def test_the_log_of_an_error_that_was_foreseen_has_the_words_and_no_traceback(
+    server: PrefectServer, own_flows: None, tmp_path: Path
+) -> None:
+    state: State[Any] = train(str(tmp_path), return_state=True)
+    assert lines(state)[0] == f"train failed: there are no cubes of recipe 'sar' below {tmp_path}"
+    drained(server, state)
+    assert not any("Traceback" in message for message in log(server, state))
+
+
+def test_the_log_of_another_error_has_the_words_first(server: PrefectServer, own_flows: None) -> None:
+    @flow(name="careless")
+    def careless(number: int) -> NoReturn:
+        raise ZeroDivisionError(f"nobody thought of {number}")
+
+    state: State[Any] = careless(0, return_state=True)
+    assert lines(state)[0] == "careless failed: ZeroDivisionError: nobody thought of 0"
+    assert "please report it" in lines(state)[1]
+    message = next(message for message in drained(server, state) if "Traceback" in message)
+    assert message.startswith("careless failed: ZeroDivisionError")
+
+
+def drained(server: PrefectServer, state: State[Any]) -> list[str]:
+    """The log of a run, once its last line has come."""
+    for _ in range(200):
+        found = log(server, state)
+        if any("Finished in state" in message for message in found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(found)
+
+
+def test_a_flow_keeps_its_form_and_its_version() -> None:
+    assert {"source", "data", "recipe"} <= set(preprocess.parameters.properties)
+    assert "A folder of stores" in preprocess.parameters.properties["source"]["description"]
+    assert preprocess.version
+
+
+def receipt(name: str) -> StoreReceipt:
+    counts: dict[str, Any] = {"computed": True, "seconds": 0.5, "places": 64, "quarantined": 0}
+    return {"stage": "preprocess", "name": name, "folder": "", "digest": "", **counts}  # type: ignore[typeddict-item]
+
+
+def test_a_table_of_many_stores_costs_few_requests_and_outlives_the_run(
+    server: PrefectServer, artifacts: Watched
+) -> None:
+    steps = [Step("preprocess", f"store_{number:03d}", None, "", "missing", "", {}) for number in range(398)]
+    seen: list[str] = []
+
+    @plain_flow(name="many")
+    def many() -> None:
+        table = StoreTable("many", steps)
+        try:
+            for step in steps:
+                table.made(receipt(step.name))
+                if step is steps[199]:
+                    seen.append(
+                        server.ask("artifacts/filter", {"artifacts": {"key": {"any_": ["many"]}}})[0]["description"]
+                    )
+                    raise RuntimeError("it ends here")
+        finally:
+            table.close()
+
+    state: State[Any] = many(return_state=True)
+    # Two hundred stores within the first seconds: no update was due. The end is shown all the same.
+    assert seen == ["398 stores: 398 to do. Times are UTC."]
+    assert artifacts(state)["many"]["description"] == "398 stores: 198 to do, 200 computed. Times are UTC."
+
+
+def delete(server: PrefectServer, artifact: str) -> None:
+    urllib.request.urlopen(urllib.request.Request(f"{server.url}/artifacts/{artifact}", method="DELETE"), timeout=60)
+
+
+def test_work_goes_on_where_the_server_does_not_take_an_update(server: PrefectServer, own_flows: None) -> None:
+    @plain_flow(name="ghost")
+    def ghost() -> str:
+        live = LiveArtifact(MarkdownArtifact(key="ghost", markdown="first"), 0.0)
+        (made,) = server.ask("artifacts/filter", {"artifacts": {"key": {"any_": ["ghost"]}}})
+        delete(server, made["id"])
+        live.update(MarkdownArtifact(key="ghost", markdown="second"))
+        return "went on"
+
+    assert ghost() == "went on"
+
+
+def test_keys_keep_folders_and_recipes_apart(tmp_path: Path) -> None:
+    def key(data: str, recipe: str) -> str:
+        return artifact_key("stores", resolve(data=tmp_path / data, recipe=recipe), recipe)
+
+    keys = [key(data, recipe) for data in ("a/Nightly Run", "b/Nightly Run") for recipe in ("sar", "original")]
+    assert len(set(keys)) == 4
+    assert all(re.fullmatch(r"stores-nightly-run-(sar|original)-[0-9a-f]{6}", one) for one in keys)
+    assert keys[0] == key("a/Nightly Run", "sar")
+
+
+def test_text_from_data_is_no_markdown() -> None:
+    assert plain("<img src=x> [a](b) `c` *d*") == r"\<img src=x\> \[a\](b) \`c\` \*d\*"
+    assert plain(FIRST) == FIRST
