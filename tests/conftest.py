@@ -381,9 +381,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A hosted Prefect server of the module's own, in a process of its own."""
+    """A hosted Prefect server in a process of its own; its first start migrates a database for many seconds."""
     started = PrefectServer(tmp_path_factory.mktemp("server"))
     yield started
     started.end()

@@ -128,10 +128,13 @@ class Operations:
         return [str(artifact["data"]) for artifact in self.server.ask("artifacts/filter", asked)]
 
     def files(self) -> dict[str, tuple[int, int]]:
-        """All that is made, with inode and time of last change: neither stays when a file is made again."""
+        """All that is made, with inode and time of last change: neither stays when a file is made again. What says how
+        runs went is no part of it.
+        """
         made: dict[str, tuple[int, int]] = {}
         for path in sorted(self.data.rglob("*")):
-            if path.is_file() and path.name not in ("current.json",) and not path.name.startswith("."):
+            is_ours = path.is_file() and path.name != "current.json" and not path.name.startswith(".")
+            if is_ours and path.relative_to(self.data).parts[0] not in ("runs", "energy", "quarantine"):
                 found = path.stat()
                 made[str(path.relative_to(self.data))] = (found.st_ino, found.st_mtime_ns)
         return made
