@@ -16,7 +16,7 @@ from sarpipe.flows.report import report
 from sarpipe.flows.train import train
 from sarpipe.runs.log import run_log
 from sarpipe.settings import resolve
-from sarpipe.stages.chain import cubes_there, find_cubes, later_stages, named, places_kept
+from sarpipe.stages.chain import check_given, cubes_there, find_cubes, later_stages, named, places_kept
 from sarpipe.tasks.outcome import flow
 
 
@@ -58,6 +58,7 @@ def pipeline(
     """
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     with run_log(settings, "run", source):
+        check_given(settings)
         results: dict[str, Any] = {}
         said: str | None = None
         if from_stage == "preprocess":

@@ -22,6 +22,7 @@ from sarpipe.stages.report import plan_report
 from sarpipe.stages.step import Step, require, waiting
 from sarpipe.stages.train import plan_train
 from sarpipe.storage import Artefact, address, inspect, local_path, open_verified, synced
+from sarpipe.storage.artefact import MANIFEST
 
 STAGES = ("preprocess", "train", "embed", "evaluate", "report")
 _PLANS: dict[str, Callable[..., Step]] = {
@@ -83,13 +84,27 @@ def given_model(folder: Path) -> Artefact:
         UsageError: There is none.
     """
     hint = "Give the folder of a model, as data/models/sar-0123456789ab; 'sarpipe train --json' names it"
-    try:
-        model = open_verified(folder)
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no model in {folder}", hint) from error
+    if not (folder / MANIFEST).is_file():
+        raise UsageError(f"there is no model in {folder}", hint)
+    model = open_verified(folder)
     if model.meta.get("stage") != "train":
         raise UsageError(f"{folder} is no model but of stage {model.meta.get('stage')}", hint)
     return model
+
+
+def check_given(settings: Settings) -> None:
+    """See that the model and the labels that are given can be read, before anything is computed for them.
+
+    Raises:
+        UsageError: One is not there, or is something else.
+    """
+    if settings.model is not None:
+        given_model(settings.model)
+    if settings.labels is not None:
+        # Imported here, as it takes seconds.
+        from sarpipe.evaluate.labels import read_labels
+
+        read_labels(settings.labels)
 
 
 def later_stages(settings: Settings, first: str = "preprocess") -> tuple[str, ...]:
@@ -168,8 +183,10 @@ def plan(
     """What a stage (or ``run``: all of them, from ``first`` on) would do, without doing it.
 
     Raises:
-        UsageError: A stage before it has not run, or there is no source where one is needed.
+        UsageError: A stage before it has not run, there is no source where one is needed, or what is given cannot be
+            read.
     """
+    check_given(settings)
     if stage == "run" and first != "preprocess":
         return _plan_chain(settings, cubes_there(settings, source), later_stages(settings, first), force=force)
     if stage not in ("preprocess", "run"):

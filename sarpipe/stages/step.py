@@ -157,7 +157,10 @@ def require(step: Step, command: str) -> Artefact:
         UsageError: It is not; ``command`` makes it.
     """
     if step.folder is None or not step.done:
-        raise UsageError(f"{step.stage} {step.name} is not done: {step.why}", f"Run '{command}' first")
+        raise UsageError(
+            f"{step.stage} {step.name} is not done: {step.why}",
+            f"Run '{command}' first, with the same --data and settings",
+        )
     return inspect(step.folder)
 
 

@@ -15,6 +15,7 @@ from sarpipe.runs.log import note_result, run_log, stage_log
 from sarpipe.settings import Settings
 from sarpipe.stages.chain import (
     Preprocessed,
+    check_given,
     cubes_there,
     find_cubes,
     find_earlier,
@@ -53,6 +54,7 @@ def run(
         SarpipeError: As the stages do; what the stages before ``first`` make is not there.
     """
     with run_log(settings, "run", source):
+        check_given(settings)
         results: dict[str, Any] = {}
         if first == "preprocess":
             results["preprocess"] = preprocess(settings, named(source), on_progress, force=force)

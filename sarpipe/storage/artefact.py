@@ -162,7 +162,8 @@ def open_verified(folder: Path, *, unread: Collection[str] = ()) -> Artefact:
     """
     artefact = inspect(folder)
     for difference in differences(artefact, unread=unread):
-        raise DamagedError(difference, AGAIN)
+        stage = artefact.meta.get("stage")
+        raise DamagedError(difference, f"Run stage {stage} again: it makes this anew" if stage else AGAIN)
     return artefact
 
 

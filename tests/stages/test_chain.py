@@ -92,7 +92,7 @@ def test_a_run_that_begins_at_a_stage_makes_nothing_of_what_is_before_it(rerun: 
     before = rerun.files()
     with pytest.raises(UsageError, match="train sar is not done: not made yet") as refused:
         straight.run(rerun.settings(), str(rerun.stores), lambda *_: None, first="evaluate")
-    assert refused.value.hint == "Run 'sarpipe train' first"
+    assert refused.value.hint == "Run 'sarpipe train' first, with the same --data and settings"
     (unit,) = rerun.data.glob("cubes/sar-*/ssl4eos12*_000002-*")
     shutil.rmtree(unit)
     with pytest.raises(
