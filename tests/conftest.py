@@ -386,4 +386,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A hosted Prefect server in a process of its own; its first start migrates a database for many seconds."""
     started = PrefectServer(tmp_path_factory.mktemp("server"))
     yield started
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    # What this process still has to send would wait for a server that is gone; nothing can be sent afterwards.
+    APILogWorker.instance().drain()
+    EventsWorker.drain_all()
     started.end()

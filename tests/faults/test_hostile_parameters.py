@@ -122,6 +122,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Any:
     [
         (preprocess, {"source": ["a"]}),
         (preprocess, {"source": "s", "workers": [1, 2]}),
+        (preprocess, {"source": ""}),
         (preprocess, {"source": "s", "workers": float("nan")}),
         (preprocess, {"source": "s", "workers": 1e999}),
         (preprocess, {"source": "s", "recipe": "{x.__class__}"}),
@@ -143,7 +144,7 @@ def test_a_flow_knows_no_other_parameter() -> None:
 
 
 @pytest.mark.usefixtures("prefect_api")
-@pytest.mark.parametrize("text", [text for text in NASTY if "://" not in text and "\ud800" not in text])
+@pytest.mark.parametrize("text", [text for text in NASTY if text and "://" not in text and "\ud800" not in text])
 def test_a_hostile_source_fails_the_flow_with_an_error_of_ours(canary: Path, text: str) -> None:
     state = preprocess(text, str(canary.parent / "data"), return_state=True)
     assert state.is_failed()

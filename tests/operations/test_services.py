@@ -6,6 +6,7 @@ import importlib
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,6 @@ from pathlib import Path
 import dask
 import pytest
 import yaml
-from dask_jobqueue.slurm import SLURMJob
 from distributed import Client
 from documents import ROOT
 from prefect.settings import Settings
@@ -25,6 +25,11 @@ from services import COMPOSE, PROGRAMS, SERVICES, Service, Unit, settings
 from sarpipe import __version__
 from sarpipe.cluster import compute, dask_session
 from sarpipe.flows.cli import _parser
+
+# Importing it takes the handler of Ctrl-C away from the process.
+handler = signal.getsignal(signal.SIGINT)
+SLURMJob = importlib.import_module("dask_jobqueue.slurm").SLURMJob
+signal.signal(signal.SIGINT, handler)
 
 UNITS = sorted(path.name for path in (SERVICES / "systemd").glob("*.service"))
 CLUSTER = SERVICES.parent / "cluster"

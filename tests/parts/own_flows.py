@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from real_server import PrefectServer
 
@@ -17,6 +15,3 @@ def flows_on(server: PrefectServer, results: Path) -> Iterator[None]:
     """Flows that are called meanwhile run on this server, their results go to a folder."""
     with temporary_settings({PREFECT_API_URL: server.url, PREFECT_LOCAL_STORAGE_PATH: results}):
         yield
-        # What still waits to be sent would wait for a server that is gone.
-        APILogWorker.instance().drain()
-        EventsWorker.drain_all()

@@ -153,7 +153,8 @@ def test_a_second_machine_reuses_all_that_the_first_has_made(
         assert path.startswith(f"{data}/"), name
         assert remote_path(path).exists(), name
     names = set(remote_path(data).files())
-    assert {name.split("/")[0] for name in names} == {"cubes", "models", "embeddings", "reports", "quarantine"}
+    parts = {"cubes", "models", "embeddings", "reports", "quarantine", "runs"}
+    assert {name.split("/")[0] for name in names} == parts
     assert not any(part.startswith((".tmp", ".lock", ".old")) for name in names for part in name.split("/"))
     assert not any(".checkpoints" in name for name in names)
 
