@@ -212,7 +212,11 @@ def test_wrong_credentials_are_told_apart_from_a_server_that_is_away(
 
 
 def test_a_run_with_the_secret_is_supervised(hosted: Hosted, small_stores: Path, tmp_path: Path) -> None:
-    assert supervised(hosted, small_stores, tmp_path) == [True, True]
+    words = ("preprocess", str(small_stores), "--data", str(tmp_path), "--workers", "1", "--json")
+    done = hosted.command("sarpipe.flows.cli", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["units"]["computed"] == 2
+    assert hosted.url.removesuffix("/api") in done.stderr
     assert list(hosted.runs().values()) == ["COMPLETED"]
 
 
