@@ -310,7 +310,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         command.add_argument(
             "--from",
             dest="from_stage",
-            choices=("preprocess", "train", "embed", "evaluate", "report"),
+            choices=[name for name in _STAGES if name != "run"],
             default="preprocess",
             metavar="STAGE",
             help="begin at this stage (%(choices)s): what those before it made of SOURCE, or made last without it, is "
@@ -557,7 +557,7 @@ def _add_runs(commands: Any) -> None:
     )
     command.add_argument("-n", type=_count(1, 1_000_000), default=20, metavar="N", help="how many (default: 20)")
     _add_data(command)
-    _finish(command, _list_runs)
+    _finish(command, _runs, action="list")
     more = command.add_subparsers(metavar="ACTION")
     show = _new(
         more,
@@ -577,11 +577,11 @@ def _add_runs(commands: Any) -> None:
     )
     compared.add_argument("first", metavar="A", help="a run")
     compared.add_argument("second", metavar="B", help="another")
-    for action, run in ((show, _show_run), (compared, _compare_runs)):
+    for name, action in (("show", show), ("compare", compared)):
         # What was given before the action stands.
         _add_data(action, default=argparse.SUPPRESS)
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=_JSON)
-        action.set_defaults(command=run)
+        action.set_defaults(action=name)
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -695,25 +695,12 @@ def _gc(options: argparse.Namespace) -> int:
     return run_gc(options, output_folder(options.data))
 
 
-def _list_runs(options: argparse.Namespace) -> int:
-    from sarpipe.flows.runs import run_runs
+def _runs(options: argparse.Namespace) -> int:
+    from sarpipe.flows.runs import run_compare, run_runs, run_show
     from sarpipe.stages.search import output_folder
 
-    return run_runs(options, output_folder(options.data))
-
-
-def _show_run(options: argparse.Namespace) -> int:
-    from sarpipe.flows.runs import run_show
-    from sarpipe.stages.search import output_folder
-
-    return run_show(options, output_folder(options.data))
-
-
-def _compare_runs(options: argparse.Namespace) -> int:
-    from sarpipe.flows.runs import run_compare
-    from sarpipe.stages.search import output_folder
-
-    return run_compare(options, output_folder(options.data))
+    run = {"list": run_runs, "show": run_show, "compare": run_compare}[options.action]
+    return run(options, output_folder(options.data))
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -45,11 +45,12 @@ def embed(
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     with stage_log(settings, "embed"):
         cube_set = find_cubes(settings, cubes)
-        rename(f"embed {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        places = places_kept(cube_set)
+        rename(f"embed {trained(settings)}: {counted(places, 'place')}")
         (model,) = find_earlier(settings, cube_set, "embed")
         step = plan_embed(settings, cube_set, model, force=force)
         receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
-        note_result(receipt, cube_set)
+        note_result(receipt, places)
     file = Path(receipt["folder"]) / "embeddings.parquet"
     create_markdown_artifact(
         f"`{address(file)}`",

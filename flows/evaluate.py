@@ -45,13 +45,14 @@ def evaluate(
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     with stage_log(settings, "evaluate"):
         cube_set = find_cubes(settings, cubes)
-        rename(f"evaluate {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        places = places_kept(cube_set)
+        rename(f"evaluate {trained(settings)}: {counted(places, 'place')}")
         model, embeddings = find_earlier(settings, cube_set, "evaluate")
         step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
         receipt = run_now(
             evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
         )
-        note_result(receipt, cube_set)
+        note_result(receipt, places)
     _table(Path(receipt["folder"]), artifact_key("figures", settings, step.name))
     return receipt
 

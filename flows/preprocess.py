@@ -117,7 +117,7 @@ def _collect(
         description=f"{len(listed):,} entries, an empty id for a whole store; all in `{where}`",
     )
     publish_set(settings, made)
-    note_result(made)
+    note_result(made, made["places_kept"])
     if settings.format == "parquet":
         publish_parquet(settings, units)
     return made

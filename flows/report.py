@@ -44,12 +44,13 @@ def report(
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     with stage_log(settings, "report"):
         cube_set = find_cubes(settings, cubes)
-        rename(f"report {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        places = places_kept(cube_set)
+        rename(f"report {trained(settings)}: {counted(places, 'place')}")
         model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
         step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
         made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
         receipt = run_now(write_report, step, settings, *made_from)
-        note_result(receipt, cube_set)
+        note_result(receipt, places)
     create_markdown_artifact(
         page_link(Path(receipt["folder"]) / "report.html"),
         key=artifact_key("report", settings, step.name),

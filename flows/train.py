@@ -43,12 +43,13 @@ def train(
     settings = resolve(data=data, recipe=recipe, preset=preset, config=config, overrides=overrides)
     with stage_log(settings, "train"):
         cube_set = find_cubes(settings, cubes)
-        rename(f"train {trained(settings)}: {counted(places_kept(cube_set), 'place')}")
+        places = places_kept(cube_set)
+        rename(f"train {trained(settings)}: {counted(places, 'place')}")
         step = plan_train(settings, cube_set, force=force)
         curve = LossCurve(
             artifact_key("loss", settings, step.name), f"Training loss, preset {step.name}", settings.train.epochs
         )
         receipt = run_now(train_encoder, step, settings, str(cube_set.folder), curve)
-        note_result(receipt, cube_set)
+        note_result(receipt, places)
     curve.close(Path(receipt["folder"]))
     return receipt

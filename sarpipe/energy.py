@@ -96,6 +96,19 @@ class Meter:
         return Energy(kind, name, seconds, self._joules, self._source if self._joules is not None else None)
 
 
+def gpu(device: str) -> tuple[str, str] | None:
+    """UUID and name of the GPU that a name of a device stands for, for `Meter`; None: it is the processor."""
+    import torch
+
+    from sarpipe.model.device import pick_device
+
+    where = pick_device(device)
+    if where.type == "cpu":
+        return None
+    properties = torch.cuda.get_device_properties(where)
+    return f"GPU-{properties.uuid}", properties.name
+
+
 def _rapl(powercap: Path) -> list[Counter]:
     """The counters of all processor packages (Running Average Power Limit); none if one cannot be read: most systems
     show them to root alone.

@@ -21,6 +21,10 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from typing import Any
 
+# One thread each, in all processes that the tests start too: as many files are tested at once as there are cores, and
+# with other threads come other bits. A fixture that says so would come too late for what was made before it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numcodecs
 import numpy as np
 import pytest

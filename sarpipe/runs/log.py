@@ -31,7 +31,7 @@ from sarpipe.runs.stage import StageLog, said
 from sarpipe.runs.table import write_table
 from sarpipe.runs.usage import Usage
 from sarpipe.settings import Settings
-from sarpipe.storage import Artefact, write_small
+from sarpipe.storage import write_small
 from sarpipe.storage.durable import fsync_path, make_folder, remove_abandoned, storage_errors, temporaries
 from sarpipe.versions import versions_here
 
@@ -226,9 +226,9 @@ def note_planned(steps: Sequence[Step], receipts: Mapping[str, StoreReceipt]) ->
             _note_planned(step, "refused", reason=step.why)
 
 
-def note_result(receipt: Mapping[str, Any], cube_set: Artefact | None = None) -> None:
+def note_result(receipt: Mapping[str, Any], places: int) -> None:
     """The stage under way has come to its artefact: the set of cubes, or what was made of one."""
-    _note(lambda stage: stage.done(receipt, _kept(receipt if cube_set is None else _counts(cube_set))))
+    _note(lambda stage: stage.done(receipt, places))
 
 
 def measured(name: str, write: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -245,15 +245,6 @@ def _note(act: Callable[[StageLog], None]) -> None:
     stage, run = _stage.get(), _run.get()
     if stage is not None and run is not None:
         run.quietly(lambda: act(stage))
-
-
-def _counts(cube_set: Artefact) -> Mapping[str, Any]:
-    counts: Mapping[str, Any] = json.loads(cube_set.path("counts.json").read_bytes())
-    return counts
-
-
-def _kept(counts: Mapping[str, Any]) -> int:
-    return int(counts["places_kept"])
 
 
 def _note_planned(step: Step, state: str, **fields: Any) -> None:

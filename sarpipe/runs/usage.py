@@ -8,7 +8,7 @@ import time
 from threading import Event, Thread
 from typing import Any, TypedDict
 
-from sarpipe.energy import Energy, Meter
+from sarpipe.energy import Energy, Meter, gpu
 from sarpipe.errors import SarpipeError
 
 WATTS_A_CORE = 12.0
@@ -56,10 +56,10 @@ class StageMeter:
         """Measure the GPU that this name stands for too, if it is one; from now on."""
         if self._on_gpu:
             return
-        gpu = _gpu(device)
-        if gpu is not None:
+        found = _gpu(device)
+        if found is not None:
             self._on_gpu = True
-            self._meters.append(Meter(gpu))
+            self._meters.append(Meter(found))
 
     def stop(self, cpu_seconds: float) -> dict[str, Any]:
         """What it took, with so many processor seconds of workers: ``cpu_seconds``, ``peak_memory_bytes``,
@@ -93,27 +93,18 @@ class StageMeter:
 def _sum(energies: list[Energy]) -> tuple[float | None, str | None]:
     """Joules of all devices; None where one that has computed cannot be read."""
     cpu, *gpus = energies
-    if any(gpu.joules is None for gpu in gpus) or (cpu.joules is None and not gpus):
+    if any(one.joules is None for one in gpus) or (cpu.joules is None and not gpus):
         return None, None
     known = [energy for energy in energies if energy.joules is not None]
     return sum(energy.joules or 0.0 for energy in known), "+".join(str(energy.source) for energy in known)
 
 
 def _gpu(device: str) -> tuple[str, str] | None:
-    """UUID and name of the GPU that a name of a device stands for; None: it is the processor."""
+    """As `sarpipe.energy.gpu`; nothing where there is none of that name: who is about to compute there says so."""
     if device == "cpu":
+        # torch takes seconds to import, and is asked only where it is about to be used.
         return None
-    # Asked where torch is about to be used: importing it takes seconds.
-    import torch
-
-    from sarpipe.model.device import pick_device
-
     try:
-        where = pick_device(device)
-        if where.type == "cpu":
-            return None
-        properties = torch.cuda.get_device_properties(where)
+        return gpu(device)
     except (SarpipeError, RuntimeError):
-        # Who is about to compute there says what is wrong.
         return None
-    return f"GPU-{properties.uuid}", properties.name

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarpipe.energy import Energy, Meter
+from sarpipe.energy import Energy, Meter, gpu
 from sarpipe.settings import Settings
 from sarpipe.stages.conservation import check_embedded, check_trained
 from sarpipe.stages.places import cubes_digest, open_cubes
@@ -105,7 +105,7 @@ def _embed(
     if model.meta["inputs"].get("cubes") == cubes_digest(cube_set):
         check_trained(model, len(places.ids))
     encoder = load_encoder(model.folder)
-    meter = Meter(_gpu(settings.device))
+    meter = Meter(gpu(settings.device))
 
     def progress(done: int, total: int) -> None:
         meter.tick()
@@ -145,19 +145,6 @@ def _noted(path: Path) -> dict[str, Any] | None:
         return energy if noted["checksum"] == digest_json(energy) else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-def _gpu(device: str) -> tuple[str, str] | None:
-    """UUID and name of the GPU that a name of a device stands for; None: it is the processor."""
-    import torch
-
-    from sarpipe.model.device import pick_device
-
-    where = pick_device(device)
-    if where.type == "cpu":
-        return None
-    properties = torch.cuda.get_device_properties(where)
-    return f"GPU-{properties.uuid}", properties.name
 
 
 def _folders(cube_set: Artefact, model: Artefact) -> dict[str, str]:

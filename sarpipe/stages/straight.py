@@ -21,6 +21,7 @@ from sarpipe.stages.chain import (
     find_earlier,
     later_stages,
     named,
+    places_kept,
     settle,
 )
 from sarpipe.stages.cube_set import make_set, plan_set, publish_set
@@ -90,7 +91,7 @@ def _preprocess(settings: Settings, source: str, on_progress: OnProgress, *, for
         )
     units, refused = settle(steps, receipts, errors)
     cube_set = make_set(plan_set(settings, units, refused), units, refused)
-    note_result(cube_set)
+    note_result(cube_set, cube_set["places_kept"])
     publish_quarantine(settings, open_verified(Path(cube_set["folder"])), steps, source)
     publish_set(settings, cube_set)
     if settings.format == "parquet":
@@ -109,7 +110,7 @@ def later(
     with stage_log(settings, stage):
         cube_set = find_cubes(settings, cubes)
         receipt = LATER[stage](settings, cube_set, on_progress, force)
-        note_result(receipt, cube_set)
+        note_result(receipt, places_kept(cube_set))
         return receipt
 
 

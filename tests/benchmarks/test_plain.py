@@ -21,16 +21,7 @@ PLACES, EPOCHS = 32, 8
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    """As in a loader's worker; several would wait for each other at images this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def plain(one_thread):
+def plain():
     spec = importlib.util.spec_from_file_location("plain", PLAIN)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -19,8 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import sarpipe.embeddings.export
 import sarpipe.embeddings.quantized
 import sarpipe.evaluate.labels
@@ -167,7 +165,6 @@ def answer(asked: dict[str, Any], preloaded: ctypes.CDLL) -> Made:
 
 
 def serve(address: str, finished: Path) -> None:
-    torch.set_num_threads(1)
     take_from(finished)
     # Known before the fork, as each of a thousand processes would parse all code anew.
     for module in (preprocess, cubes_parquet, cube_set, train, embed, evaluate, report, quantize):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from sarpipe.model.extract import embed
 from sarpipe.storage import verified
@@ -70,15 +69,13 @@ def _dying_after(operations: int, below: Path) -> Iterator[_Life]:
         verified._sha256.cache_clear()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_passes() -> Iterator[None]:
-    """One thread, and passes of as many places as a tiny set has: of 256 each would cost seconds."""
-    defaults, threads = dict(embed.__kwdefaults__), torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Passes of as many places as a tiny set has: of 256 each would cost seconds. Other tests have the usual ones."""
+    defaults = dict(embed.__kwdefaults__)
     embed.__kwdefaults__["batch_size"] = 8
     yield
     embed.__kwdefaults__.update(defaults)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -44,12 +44,9 @@ def attempt(commands: Sequence[str], stores: Path, data: Path, said: Path, ready
     os.setsid()
     for stream in (1, 2):
         os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    import torch
-
     from sarpipe.flows.cli import main
     from sarpipe.model.extract import embed
 
-    torch.set_num_threads(1)
     embed.__kwdefaults__["batch_size"] = 8
     ready.send(True)
     code = 0

@@ -6,41 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from own_flows import flows_on
 from prefect.states import State
 from real_browser import Browser
 from real_server import PrefectServer
 
 from sarpipe.flows.preprocess import preprocess
 from sarpipe.flows.report import report
-from sarpipe.simulate import simulate
 
 pytestmark = pytest.mark.timeout(900)
 NAMES = [f"ssl4eos12_train_seasonal_data_00000{number}" for number in (1, 2, 3)]
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = os.environ.get("SARPIPE_PICTURES")
 """A folder for what the browser shows, for docs/."""
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three stores, the second cut short."""
-    folder = tmp_path_factory.mktemp("train")
-    simulate(folder, stores=3, places=2, seed=7)
-    broken = folder / f"{NAMES[1]}.zarr.zip"
-    broken.write_bytes(broken.read_bytes()[:-5000])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def own_flows(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with flows_on(server, tmp_path_factory.mktemp("results")):
-        yield
 
 
 @pytest.fixture(scope="module")

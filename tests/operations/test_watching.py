@@ -4,12 +4,11 @@ import json
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from own_flows import flows_on
 from PIL import Image
 from prefect import flow as plain_flow
 from prefect.artifacts import MarkdownArtifact
@@ -21,7 +20,6 @@ from sarpipe.flows.pipeline import pipeline
 from sarpipe.flows.preprocess import preprocess
 from sarpipe.flows.train import train
 from sarpipe.settings import resolve
-from sarpipe.simulate import simulate
 from sarpipe.stages.preprocess import StoreReceipt
 from sarpipe.stages.step import Step
 from sarpipe.tasks.artifact import LiveArtifact, artifact_key, plain
@@ -36,12 +34,6 @@ Watched = Callable[[State[Any]], dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def own_flows(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with flows_on(server, tmp_path_factory.mktemp("results")):
-        yield
-
-
-@pytest.fixture(scope="module")
 def artifacts(server: PrefectServer, own_flows: None) -> Watched:
     """The artifacts of a run by the first word of their key."""
 
@@ -51,16 +43,6 @@ def artifacts(server: PrefectServer, own_flows: None) -> Watched:
         return {str(artifact["key"]).partition("-")[0]: artifact for artifact in found if artifact["key"]}
 
     return of
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three stores, the second cut short."""
-    folder = tmp_path_factory.mktemp("stores")
-    simulate(folder, stores=3, places=2, seed=7)
-    broken = folder / f"{SECOND}.zarr.zip"
-    broken.write_bytes(broken.read_bytes()[:-5000])
-    return folder
 
 
 @pytest.fixture(scope="module")

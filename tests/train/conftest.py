@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from sarpipe.cubes import CubeSet
 from sarpipe.preprocess.temporal import statistics
@@ -50,12 +49,3 @@ def forkserver() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sarpipe.train.loop"])
     return context
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other cost more than they give where other work has the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -23,7 +23,6 @@ STEPS = 12
 
 def trained(places, folder, steps, fast):
     """Train in a process of its own, tell each step, and leave the result in files."""
-    torch.set_num_threads(1)
 
     def tell(done, total, loss):
         steps.send(done)

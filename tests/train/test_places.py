@@ -138,7 +138,6 @@ def read_all(files: CubeFiles, answers: Connection) -> None:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
-    torch.set_num_threads(1)
     torch.ones(64, 64) @ torch.ones(64, 64)
     before = peak()
     channel_statistics(files.cubes)

@@ -23,7 +23,6 @@ and 1.4e-3)."""
 
 
 def one_of_two(target, rank, folder, answers, arguments):
-    torch.set_num_threads(1)
     os.environ |= {"GLOO_SOCKET_IFNAME": "lo"}
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     try:

@@ -102,7 +102,6 @@ def test_other_errors_stay_what_they_are():
 
 
 def train_in_little_memory(places, folder, answers):
-    torch.set_num_threads(1)
     train(places, TrainSettings(epochs=1, batch_size=4), folder / "enough", device="cpu")
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)
