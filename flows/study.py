@@ -22,8 +22,9 @@ def run_study(options: Namespace, settings: Settings, held_out: Settings | None)
         raise UsageError("a study takes the seeds 0, 1 and so on", "Leave out train.seed; --seeds says how many")
     choices = named(options.choices, settings.train)
     cube_set = find_cubes(settings, None)
+    other = None if held_out is None else _held_out(held_out)
     if options.dry_run:
-        print_plan(plan_study(settings, cube_set, choices, options.seeds))
+        print_plan(plan_study(settings, cube_set, choices, options.seeds, other))
         return 0
     with Console() as console:
         folder, study = make_study(
@@ -32,7 +33,7 @@ def run_study(options: Namespace, settings: Settings, held_out: Settings | None)
             choices,
             options.seeds,
             lambda done, total, note: console.progress("study", done, total, note),
-            None if held_out is None else _held_out(held_out),
+            other,
         )
     screen = RichConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for line in (folder / "study.md").read_text(encoding="utf-8").splitlines():

@@ -26,26 +26,42 @@ from sarpipe.stages.places import cubes_digest, load_cubes, open_cubes
 from sarpipe.stages.step import Step, make, plan_step, require
 from sarpipe.stages.train import OnStep, make_model, plan_train
 from sarpipe.storage import Artefact
-from sarpipe.study.choices import Choice, without
+from sarpipe.study.choices import SUPERVISED, Choice, without
 from sarpipe.study.document import document, page
 from sarpipe.study.result import Result
+from sarpipe.train import CODE as TRAINING
 from sarpipe.train.settings import TrainSettings
 
 CODE = ("study", "stages/study.py")
+_RESULTS_CODE = (*EVALUATION, "study/result.py", "stages/study.py")
+_SUPERVISED_CODE = (*TRAINING, "heap.py", "study/supervised.py")
 RESULTS = "results.json"
 _POSITION = ("latitude", "longitude")
+
+_MakeResult = Callable[[Settings, Artefact, "_Measured", OnStep], Result]
 
 OnTraining = Callable[[int, int, str], None]
 """Called with the trainings that are done, all of them, and what is under way."""
 
 
-def plan_study(settings: Settings, cube_set: Artefact, choices: Sequence[Choice], seeds: int) -> list[Step]:
-    """The trainings of a study, named: the default and each choice put back, for each seed. What is there is kept."""
+def plan_study(
+    settings: Settings, cube_set: Artefact, choices: Sequence[Choice], seeds: int, held_out: Artefact | None = None
+) -> list[Step]:
+    """The trainings of a study, named: the default, each choice put back and, where places are held out and there is
+    truth to learn from, the supervised one; for each seed. What is there is kept.
+    """
     trains = {"default": settings.train} | {choice.name: without(choice, settings.train) for choice in choices}
-    return [
+    steps = [
         replace(plan_train(one, cube_set), name=f"{name}, seed {seed}")
         for name, train in trains.items()
         for seed, one in enumerate(_seeds(settings, train, seeds))
+    ]
+    if held_out is None or not _has_truth(cube_set):
+        return steps
+    key = _key(cube_set, held_out)
+    return steps + [
+        replace(_plan_supervised(one, cube_set, key), name=f"{SUPERVISED.name}, seed {seed}")
+        for seed, one in enumerate(_seeds(settings, settings.train, seeds))
     ]
 
 
@@ -79,21 +95,23 @@ def make_study(
         UsageError: All places that are held out are near one to learn from.
     """
     measured = _Measured.on(cube_set, held_out)
-    total = seeds * (1 + len(choices))
+    told = [SUPERVISED] if held_out is not None and _has_truth(cube_set) else []
+    total = seeds * (1 + len(choices) + len(told))
 
-    def trained(name: str, train: TrainSettings, before: int) -> list[Result]:
+    def trained(name: str, train: TrainSettings, before: int, make_result: _MakeResult) -> list[Result]:
         found = []
         for seed, variant in enumerate(_seeds(settings, train, seeds)):
             say = partial(on_training, before + seed, total)
             say(f"{name}, seed {seed}")
-            found.append(_result_of_training(variant, cube_set, measured, _on_step(say, f"{name}, seed {seed}")))
+            found.append(make_result(variant, cube_set, measured, _on_step(say, f"{name}, seed {seed}")))
         return found
 
-    default = trained("default", settings.train, 0)
+    default = trained("default", settings.train, 0, _result_of_training)
     beside: dict[Choice, Sequence[Result] | str] = {}
-    for number, choice in enumerate(choices, 1):
+    for number, choice in enumerate((*choices, *told), 1):
+        make_result = _result_of_supervised if choice is SUPERVISED else _result_of_training
         try:
-            beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number)
+            beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number, make_result)
         except TrainingError as error:
             beside[choice] = error.message
     (first, *_) = _seeds(settings, settings.train, 1)
@@ -160,8 +178,15 @@ class _Measured:
         truth = None if places.truth is None else places.truth.iloc[far]
         ids = tuple(places.ids[i] for i in far)
         kept = CubeSet(ids, places.cubes[far], places.frames[far], places.index.iloc[far], truth)
-        key = {"cubes": cubes_digest(held_out), "far_from": cubes_digest(cube_set)}
-        return cls(kept, key, len(learnt.ids), len(places.ids) - len(far))
+        return cls(kept, _key(cube_set, held_out), len(learnt.ids), len(places.ids) - len(far))
+
+
+def _key(cube_set: Artefact, held_out: Artefact) -> dict[str, str]:
+    return {"cubes": cubes_digest(held_out), "far_from": cubes_digest(cube_set)}
+
+
+def _has_truth(cube_set: Artefact) -> bool:
+    return open_cubes(cube_set, 0).truth is not None
 
 
 def _on_step(say: Callable[[str], None], name: str) -> OnStep:
@@ -180,7 +205,23 @@ def _result_of_training(settings: Settings, cube_set: Artefact, measured: _Measu
         encode = partial(embed, load_encoder(model.folder), device=settings.device)
         return encode_all(places, {"model": encode}, lambda _: None)
 
-    return _results(settings, {"model": model.digest}, measured, encoded)["model"]
+    return _results(_plan_results(settings, measured.key, {"model": model.digest}), measured, encoded)["model"]
+
+
+def _result_of_supervised(settings: Settings, cube_set: Artefact, measured: _Measured, on_step: OnStep) -> Result:
+    """The result of the same encoder trained on the truth. It is of no other use, so it is not kept."""
+    from sarpipe.model.extract import embed
+    from sarpipe.study.supervised import train_supervised
+
+    def encoded(places: CubeSet) -> Encoded:
+        encoder = train_supervised(load_cubes(cube_set), settings.train, device=settings.device, progress=on_step)
+        return encode_all(places, {"model": partial(embed, encoder, device=settings.device)}, lambda _: None)
+
+    return _results(_plan_supervised(settings, cube_set, measured.key), measured, encoded)["model"]
+
+
+def _plan_supervised(settings: Settings, cube_set: Artefact, key: Mapping[str, str]) -> Step:
+    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, supervised=True)
 
 
 def _baselines(
@@ -201,22 +242,28 @@ def _baselines(
             places, encoders, learn_from=learn_from, seed=SEED, device=settings.device, progress=say
         )
 
-    return _results(settings, {"model": model.digest, "learnt_from": cubes_digest(cube_set)}, measured, encoded)
+    inputs = {"model": model.digest, "learnt_from": cubes_digest(cube_set)}
+    return _results(_plan_results(settings, measured.key, inputs), measured, encoded)
 
 
-def _results(
-    settings: Settings, inputs: Mapping[str, Any], measured: _Measured, encoded: Callable[[CubeSet], Encoded]
-) -> dict[str, Result]:
-    """What is measured of each method, made if it is not there."""
-    step = plan_step(
+def _plan_results(
+    settings: Settings, key: Mapping[str, str], inputs: Mapping[str, Any], *, supervised: bool = False
+) -> Step:
+    """What is measured, on the places of this key, of methods that were made from ``inputs``."""
+    train = settings.train.model_dump(mode="json")
+    return plan_step(
         "study",
         settings.train.preset,
         settings.data / "scores",
-        inputs={**measured.key, **inputs},
-        settings={"seed": SEED},
-        code=(*EVALUATION, "study/result.py", "stages/study.py"),
+        inputs={**key, **inputs},
+        settings={"seed": SEED} | ({"supervised": train} if supervised else {}),
+        code=(*_RESULTS_CODE, *(_SUPERVISED_CODE if supervised else ())),
         label="scores",
     )
+
+
+def _results(step: Step, measured: _Measured, encoded: Callable[[CubeSet], Encoded]) -> dict[str, Result]:
+    """What is measured of each method, made if it is not there."""
 
     def write(folder: Path) -> None:
         vectors = encoded(measured.places)

@@ -58,6 +58,9 @@ CHOICES = (
 PRESET = Choice("preset", "preset original, for as many epochs", {"preset": "original"})
 """All of them at once, and the rest of what the program that sarpipe starts from did."""
 
+SUPERVISED = Choice("supervised", "the encoder learns the truth itself", {})
+"""Not a choice of anybody who has no truth: what the budget comes to where the answer is told."""
+
 
 def named(names: Sequence[str] | None, default: TrainSettings) -> tuple[Choice, ...]:
     """The choices of these names, in the order of the list; None: all that this default makes.

@@ -79,6 +79,12 @@ def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path
     _, here = make_study(settings, cube_set, (), 1, _nothing)
     _, there = make_study(settings, cube_set, (), 1, _nothing, find_cubes(elsewhere, None))
 
+    assert [step.name for step in plan_study(settings, cube_set, (), 1, find_cubes(elsewhere, None))] == [
+        *("default, seed 0", "supervised, seed 0")
+    ]
+    assert [row["choice"] for row in there["choices"]] == ["supervised"]
+    assert there["choices"][0]["measures"].keys() == there["default"]["measures"].keys()
+    assert here["choices"] == []
     assert not here["places"]["held_out"]
     assert there["places"]["held_out"]
     assert here["train"] == there["train"]
