@@ -224,7 +224,7 @@ def embed_cube(source: Source, data: Path, cube: NDArray[np.float32], device: st
         found = _artefact_of(folder, lambda model: model.digest == digest)
         if found is not None:
             open_verified(found.folder)
-            vector: NDArray[np.float32] = embed(load_encoder(found.folder), cube[None], device=device, batch_size=1)[0]
+            vector: NDArray[np.float32] = embed(load_encoder(found.folder), cube[None], device=device)[0]
             return vector
     raise UsageError(
         f"the model that made {source.parquet} (digest {str(digest)[:12]}) is not below {address(data)}",
