@@ -6,6 +6,7 @@ their gradients is the gradient that one process would have. Alone, everything h
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,9 @@ def joined(device: str) -> Iterator[str]:
             )
         torch.cuda.set_device(own)
         device = f"cuda:{own}"
+    # What an optimiser imports keeps a process group that exists by then alive for good, and with it gloo's threads, of
+    # which a process dies now and then when it ends (pytorch issue 190489 describes how).
+    importlib.import_module("torch._dynamo")
     distributed.init_process_group("nccl" if gpu else "gloo")
     try:
         yield device
