@@ -33,6 +33,7 @@ import zarr.storage
 from dask_by_hand import ByHand
 from distributed import LocalCluster
 from numpy.typing import NDArray
+from prefect_tables import PrefectTables
 from real_browser import Browser
 from real_server import PrefectServer
 
@@ -386,9 +387,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A hosted Prefect server in a process of its own; its first start migrates a database for many seconds."""
-    started = PrefectServer(tmp_path_factory.mktemp("server"))
+def prefect_tables(tmp_path_factory: pytest.TempPathFactory) -> PrefectTables:
+    """A database for servers to start with."""
+    folder = tmp_path_factory.getbasetemp()
+    return PrefectTables((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect-tables")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, prefect_tables: PrefectTables) -> Iterator[PrefectServer]:
+    """A hosted Prefect server in a process of its own."""
+    folder = tmp_path_factory.mktemp("server")
+    prefect_tables.copy_to(folder / "prefect")
+    started = PrefectServer(folder)
     yield started
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker

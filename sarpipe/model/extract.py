@@ -15,7 +15,7 @@ from sarpipe.cubes import Rows
 from sarpipe.model.device import pick_device
 from sarpipe.model.encoder import Encoder
 
-BATCH_ON_CPU = 32
+BATCH_ON_CPU = 16
 BATCH_ON_GPU = 256
 
 
@@ -37,7 +37,7 @@ def embed(
         cubes: ``float32 [N, 12, 64, 64]``, in the units of the recipe, NaN where there is no data; files are read batch
             by batch.
         device: See `sarpipe.model.device.pick_device`.
-        batch_size: How many places at a time; None: 32 on a CPU, whose caches more would leave, 256 on a GPU.
+        batch_size: How many places at a time; None: 16 on a CPU, more would leave its caches, 256 on a GPU.
         progress: Called with the places done and all.
 
     Returns:

@@ -35,9 +35,6 @@ CODE = (
     "stages/places.py",
     "stages/evaluate.py",
 )
-_BATCH = 32
-"""Places that are embedded at a time: passes are always full, and most of an evaluation is of few places. On a CPU it
-is as fast as more."""
 _COMPARED = 64
 """Exported vectors that are compared with what the model makes: those of the first place and the last, and between."""
 _TOLERANCE = 1e-3
@@ -127,12 +124,10 @@ def _evaluate(
     _check_known(labels, places.ids)
     trained = load_encoder(model.folder)
     untrained = [
-        partial(
-            embed, random_encoder(trained, places.cubes, seed=SEED + number), device=settings.device, batch_size=_BATCH
-        )
+        partial(embed, random_encoder(trained, places.cubes, seed=SEED + number), device=settings.device)
         for number in range(SEEDS)
     ]
-    encode = partial(embed, trained, device=settings.device, batch_size=_BATCH)
+    encode = partial(embed, trained, device=settings.device)
     _check_shipped(embeddings, places, encode)
     if labels:
         together(labels, places.ids).to_parquet(folder / LABELS, index=False)

@@ -2,21 +2,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
+from own_flows import flows_on
+from real_server import PrefectServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where Prefect keeps the results of the tests' runs."""
     return tmp_path_factory.mktemp("results")
 
 
-@pytest.fixture(scope="session")
-def prefect_server(results: Path) -> Iterator[None]:
-    """A real Prefect server with a database of its own."""
-    with (
-        prefect_test_harness(server_startup_timeout=180),
-        temporary_settings({PREFECT_LOCAL_STORAGE_PATH: results}),
-    ):
+@pytest.fixture(scope="module")
+def prefect_server(server: PrefectServer, results: Path) -> Iterator[None]:
+    """Flows of this process run on a real Prefect server."""
+    with flows_on(server, results):
         yield

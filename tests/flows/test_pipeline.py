@@ -9,8 +9,14 @@ from uuid import UUID
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.exceptions import ParameterTypeError
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, State
@@ -40,12 +46,15 @@ def task_runs(flow_run: UUID) -> dict[str, TaskRun]:
     return {run.name: run for run in runs}
 
 
-def artifact_types(flow_run: UUID) -> Counter[str]:
+def artifacts(*flow_runs: UUID) -> list[Artifact]:
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
+        return client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=list(flow_runs)))
         )
-    return Counter(artifact.type for artifact in found if artifact.type)
+
+
+def artifact_types(flow_run: UUID) -> Counter[str]:
+    return Counter(artifact.type for artifact in artifacts(flow_run) if artifact.type)
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +160,13 @@ def test_a_unit_that_was_made_again_with_other_bytes_is_taken_as_it_is(
 
 
 def test_each_stage_leaves_its_artifacts(first_run: tuple[dict[str, Any], State[Any]]) -> None:
+    _, state = first_run
+    of_pipeline = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id(state)]))
     with get_client(sync_client=True) as client:
-        # A key is the kind, then the folder, the recipe or preset, and a hash.
-        found = {artifact.key.partition("-")[0]: artifact for artifact in client.read_artifacts() if artifact.key}
+        stages = client.read_flow_runs(flow_run_filter=of_pipeline)
+    # A key is the kind, then the folder, the recipe or preset, and a hash.
+    made = artifacts(run_id(state), *(stage.id for stage in stages))
+    found = {artifact.key.partition("-")[0]: artifact for artifact in made if artifact.key}
     assert {key: artifact.type for key, artifact in found.items()} == {
         "preprocess": "progress",
         "stores": "table",

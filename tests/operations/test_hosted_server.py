@@ -30,6 +30,7 @@ from prefect.settings import (
     PREFECT_LOCAL_STORAGE_PATH,
     temporary_settings,
 )
+from prefect_tables import PrefectTables
 from services import COMPOSE, SERVICES, Service, settings
 
 from sarpipe.errors import SarpipeError, UsageError
@@ -149,9 +150,13 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def hosted(new_etc: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+def hosted(
+    new_etc: Callable[[str], Path], prefect_tables: PrefectTables, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hosted]:
     """A server on SQLite."""
-    started = Hosted(new_etc(""), tmp_path_factory.mktemp("state"))
+    state = tmp_path_factory.mktemp("state")
+    prefect_tables.copy_to(state / "server")
+    started = Hosted(new_etc(""), state)
     yield started
     started.service.end()
 
