@@ -404,6 +404,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, prefect_tables: PrefectTabl
     from prefect.logging.handlers import APILogWorker
 
     # What this process still has to send would wait for a server that is gone; nothing can be sent afterwards.
-    APILogWorker.instance().drain()
+    APILogWorker.drain_all()
     EventsWorker.drain_all()
     started.end()
