@@ -79,7 +79,7 @@ class SimClr(nn.Module):
     def __init__(self, encoder: Encoder, contrast: Contrast) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = ProjectionHead()
+        self.head: nn.Module = ProjectionHead()
         self.contrast = contrast
 
     def forward(self, batch: Batch, epoch: int | Tensor) -> Outcome:
