@@ -32,8 +32,9 @@ import xarray as xr
 import zarr.storage
 from dask_by_hand import ByHand
 from distributed import LocalCluster
+from made_once import made_once
 from numpy.typing import NDArray
-from prefect_tables import PrefectTables
+from prefect_tables import PrefectTables, make_tables
 from real_browser import Browser
 from real_server import PrefectServer
 
@@ -64,9 +65,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def small_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two simulated stores of five places each. Read only: a test that breaks one copies it first."""
-    folder = tmp_path_factory.mktemp("small")
-    simulate(folder, stores=2, places=5, seed=3)
-    return folder
+    return made_once(tmp_path_factory, "small", lambda folder: simulate(folder, stores=2, places=5, seed=3))
 
 
 @pytest.fixture(scope="session")
@@ -389,8 +388,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def prefect_tables(tmp_path_factory: pytest.TempPathFactory) -> PrefectTables:
     """A database for servers to start with."""
-    folder = tmp_path_factory.getbasetemp()
-    return PrefectTables((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect-tables")
+    return PrefectTables(made_once(tmp_path_factory, "prefect-tables", make_tables))
 
 
 @pytest.fixture(scope="session")

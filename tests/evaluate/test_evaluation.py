@@ -205,11 +205,11 @@ def test_every_method_is_given_the_same_cubes(make_cubes: MakeCubes, perfect: En
 
 def test_neighbours_share_a_fold_and_a_note_says_how_many(make_cubes: MakeCubes, perfect: Encode) -> None:
     # Truth and vectors know the cluster alone: with clusters split between folds this would be read well.
-    cubes = make_cubes(100)
-    groups = np.repeat(np.arange(20), 5)
-    index = cubes.index.assign(latitude=groups * 2.0 - 20, longitude=np.tile(np.arange(5) * 0.03, 20))
-    truth = pd.DataFrame({"id": list(cubes.ids), "luck": np.random.default_rng(0).standard_normal(20)[groups]})
-    names = np.random.default_rng(1).standard_normal((20, 40))[groups].astype(np.float32)
+    cubes = make_cubes(60)
+    groups = np.repeat(np.arange(12), 5)
+    index = cubes.index.assign(latitude=groups * 2.0 - 20, longitude=np.tile(np.arange(5) * 0.03, 12))
+    truth = pd.DataFrame({"id": list(cubes.ids), "luck": np.random.default_rng(0).standard_normal(12)[groups]})
+    names = np.random.default_rng(1).standard_normal((12, 40))[groups].astype(np.float32)
     latents = perfect(cubes.cubes)
 
     def encode(images: np.ndarray) -> np.ndarray:
@@ -222,13 +222,13 @@ def test_neighbours_share_a_fold_and_a_note_says_how_many(make_cubes: MakeCubes,
     # Places drawn one by one: the neighbour gives it away.
     assert blocked["random_split"]["mean_r2"]["value"] > 0.8
     assert blocked["random_split"]["optimism"]["interval"][0] > 0.5
-    assert any(note.startswith("100 places have another within 5 km") for note in found["notes"])
+    assert any(note.startswith("60 places have another within 5 km") for note in found["notes"])
     alone = evaluate(replace(cubes, truth=truth), encode, encode)
     assert alone["methods"]["sarpipe"]["probe"]["luck"]["r2"] > 0.8
 
 
 def test_the_same_seed_gives_the_same_figures(make_cubes: MakeCubes, perfect: Encode, blind: Encode) -> None:
-    first, again, other = (evaluate(make_cubes(40), blind, perfect, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (evaluate(make_cubes(30), blind, perfect, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first["methods"] != other["methods"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from crash_world import Server, Undisturbed, World, hidden, read_log, tree
+from made_once import made_once
 
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages import straight
@@ -43,9 +44,7 @@ class Run:
 @pytest.fixture(scope="session")
 def finished(small_stores: Path, scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of one whole run. Read only."""
-    run = Run(tmp_path_factory.mktemp("finished"), small_stores, scheduler)
-    run()
-    return run.data
+    return made_once(tmp_path_factory, "finished", lambda folder: Run(folder, small_stores, scheduler)())
 
 
 @pytest.fixture(scope="session")
