@@ -191,7 +191,7 @@ class Site:
             **found,
             "database MB": database // 1_000_000,
             "temporary": sum(1 for _ in self.temporary.rglob("*")),
-            "output": sum(1 for _ in self.data.rglob("*")),
+            "output": len(self.artefacts()),
         }
 
     def _prefect(self, *arguments: str) -> None:
@@ -233,9 +233,9 @@ def _cut_store(site: Site, chance: random.Random) -> str:
     store = chance.choice(sorted(site.stores.glob("*.zip")))
     whole = store.read_bytes()
     store.write_bytes(whole[: len(whole) // 2])
-    site.run()
+    state = site.run()
     store.write_bytes(whole)
-    return "a store was cut"
+    return state
 
 
 def _kill(site: Site, chance: random.Random) -> str:

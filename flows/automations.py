@@ -59,16 +59,16 @@ def _install(client: SyncPrefectClient, document: dict[str, Any], alarm: UUID) -
 
 
 def _alarm(client: SyncPrefectClient, named: str, url: str) -> UUID:
-    """The notification block of this type and name. The default one is made where it is missing."""
+    """The notification block of this type and name. The default one is made, with the address and the secret of now."""
     kind, _, name = named.partition("/")
+    if named == ALARM:
+        return UUID(str(_as_artifact(url).save(name, overwrite=True)))
     try:
         return client.read_block_document_by_name(name, kind).id
     except ObjectNotFound:
-        if named != ALARM:
-            raise UsageError(
-                f"there is no block {named} on the server", "'prefect block ls' shows those there are"
-            ) from None
-    return UUID(str(_as_artifact(url).save(name)))
+        raise UsageError(
+            f"there is no block {named} on the server", "'prefect block ls' shows those there are"
+        ) from None
 
 
 def _as_artifact(url: str) -> CustomWebhookNotificationBlock:

@@ -106,6 +106,11 @@ def _collect(
 ) -> SetReceipt:
     made: SetReceipt = run_now(collect, plan_set(settings, units, refused), units, refused)  # type: ignore[assignment]
     listed = publish_quarantine(settings, open_verified(Path(made["folder"])), steps, source)
+    publish_set(settings, made)
+    note_result(made, made["places_kept"])
+    if settings.format == "parquet":
+        publish_parquet(settings, units)
+    # Shown last: no answer from the server shall keep back what was made.
     where = address(quarantine_path(settings))
     create_table_artifact(
         # Ids and reasons come from data, and the UI reads Markdown.
@@ -116,10 +121,6 @@ def _collect(
         key=artifact_key("quarantine", settings, settings.recipe.name),
         description=f"{len(listed):,} entries, an empty id for a whole store; all in `{where}`",
     )
-    publish_set(settings, made)
-    note_result(made, made["places_kept"])
-    if settings.format == "parquet":
-        publish_parquet(settings, units)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -127,7 +128,11 @@ def cubes_there(settings: Settings, source: str | None) -> Artefact:
     if cube_set is None:
         undone = [step for step in stores if not _is_settled(step)]
         first = f"{len(undone)} of {len(stores)} stores, {undone[0].name}: {undone[0].why}" if undone else "the set"
-        raise UsageError(f"preprocess of {source} is not done: {first}", f"Run 'sarpipe preprocess {source}' first")
+        command = shlex.join(["sarpipe", "preprocess", source, "--data", address(settings.data)])
+        raise UsageError(
+            f"preprocess of {source} is not done: {first}",
+            f"Run {command!r} first, with the same --recipe and settings",
+        )
     return cube_set
 
 

@@ -54,9 +54,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]
     def make() -> Path:
         folder = tmp_path_factory.mktemp("tls")
         commands = shell("operations.md", "openssl req").replace("/etc/sarpipe", str(folder))
-        subprocess.run(["sh", "-ec", commands], check=True, capture_output=True)
-        settings = folder / "tls.yaml"
-        settings.write_text((SETTINGS / "tls.yaml").read_text().replace("/etc/sarpipe", str(folder)))
+        subprocess.run(["sh", "-ec", commands], check=True, capture_output=True, cwd=ROOT)
+        settings = folder / "tls" / "tls.yaml"
+        settings.write_text(settings.read_text().replace("/etc/sarpipe", str(folder)))
         return settings
 
     return make

@@ -16,7 +16,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import pytest
 from documents import ROOT, shell
 from postgres import PASSWORD, Postgres
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
@@ -34,6 +34,7 @@ from prefect_tables import PrefectTables
 from services import COMPOSE, SERVICES, Service, settings
 
 from sarpipe.errors import SarpipeError, UsageError
+from sarpipe.flows.automations import install
 from sarpipe.flows.supervised import run_flow
 
 
@@ -132,13 +133,13 @@ class Hosted:
         return subprocess.run([sys.executable, "-m", *words], env=self.environment(), capture_output=True, text=True)
 
     def runs(self) -> dict[str, str]:
-        """States of the flow runs by id, asked as a page of the server's own asks."""
-        client = str(uuid.uuid4())
-        with self._open(f"csrf-token?client={client}", self.secret) as answer:
-            token = json.loads(answer.read())["token"]
-        headers = {"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": token}
-        with self._open("flow_runs/filter", self.secret, {}, headers) as answer:
-            return {run["id"]: run["state_type"] for run in json.loads(answer.read())}
+        """States of the flow runs by id."""
+        return {run["id"]: run["state_type"] for run in self.ask("flow_runs/filter")}
+
+    def ask(self, path: str) -> list[dict[str, Any]]:
+        with self._open(path, self.secret, {}) as answer:
+            found: list[dict[str, Any]] = json.loads(answer.read())
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +191,7 @@ def test_who_does_not_bring_the_secret_is_refused(hosted: Hosted) -> None:
     assert hosted.status("admin/version", None) == 401
     assert hosted.status("admin/version", "sarpipe:guessed") == 401
     assert hosted.status("admin/version", hosted.secret) == 200
-    # With the secret, but from a page in a browser that has none of the server's tokens.
-    assert hosted.status("flow_runs/filter", hosted.secret, {}) == 403
+    assert hosted.status("flow_runs/filter", None, {}) == 401
     assert hosted.allowed("http://page.example") is None
     own = hosted.url.removesuffix("/api")
     assert hosted.allowed(own) == own
@@ -225,6 +225,19 @@ def test_a_run_with_the_secret_is_supervised(hosted: Hosted, small_stores: Path,
     assert list(hosted.runs().values()) == ["COMPLETED"]
 
 
+def test_an_alarm_reaches_the_server_with_the_secret_that_it_has_by_now(hosted: Hosted) -> None:
+    with temporary_settings({PREFECT_API_URL: hosted.url, PREFECT_API_AUTH_STRING: hosted.secret}):
+        # As it was installed while the server had no secret.
+        before = CustomWebhookNotificationBlock(name="sarpipe-alarm", url=f"{hosted.url}/artifacts/")
+        before.save("sarpipe-alarm")
+        assert len(install(ROOT / "data" / "configs" / "automations")) == 3
+        block = CustomWebhookNotificationBlock.load("sarpipe-alarm", _sync=True)
+        block.notify("what to do", subject="it failed", _sync=True)
+    (alarm,) = (artifact for artifact in hosted.ask("artifacts/filter") if artifact["key"] == "sarpipe-alarm")
+    assert alarm["description"] == "it failed"
+    assert "what to do" in alarm["data"]
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_a_run_with_the_secret_lands_in_postgresql(
@@ -254,11 +267,12 @@ def test_runs_in_postgresql_survive_a_restart_and_go_into_another_database(
     assert on_postgres.runs() == before
     assert supervised(on_postgres, small_stores, tmp_path / "data") == [False, False]
     # As the documents say it, but for the names and the socket.
-    line = next(line for line in shell("operations.md", "pg_dump").splitlines() if line.startswith("pg_dump"))
-    line = line.replace("pg_dump ", f"pg_dump -h {postgres.folder} -U sarpipe ").replace("/var/backups", str(tmp_path))
-    subprocess.run(["sh", "-ec", line], check=True)
+    line = next(line for line in shell("operations.md", "pg_dump").splitlines() if "pg_dump" in line)
+    line = line.replace("runuser -u postgres -- pg_dump ", f"pg_dump -h {postgres.folder} -U sarpipe ")
+    subprocess.run(["sh", "-ec", line.replace("/var/backups", str(tmp_path))], check=True)
+    (dump,) = tmp_path.glob("prefect-*.sql")
     postgres.create("restored")
-    restore = f"psql -q -v ON_ERROR_STOP=1 -h {postgres.folder} -U sarpipe restored < {tmp_path}/prefect.sql"
+    restore = f"psql -q -v ON_ERROR_STOP=1 -h {postgres.folder} -U sarpipe restored < {dump}"
     subprocess.run(["sh", "-ec", restore], check=True, stdout=subprocess.DEVNULL)
     url = f"postgresql+asyncpg://sarpipe@/restored?host={postgres.folder}"
     changes = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
@@ -315,7 +329,8 @@ def test_sqlite_is_backed_up_migrated_and_rid_of_old_runs(
         assert ends(hosted.service)
         for path in (state / "server").glob("prefect.db*"):
             path.unlink()
-        shutil.copy(tmp_path / "prefect.db", state / "server" / "prefect.db")
+        (backup,) = tmp_path.glob("prefect-*.db")
+        shutil.copy(backup, state / "server" / "prefect.db")
         migrations_there_and_back(hosted)
         hosted.service.start()
         hosted.wait()

@@ -99,7 +99,8 @@ def test_a_run_that_begins_at_a_stage_makes_nothing_of_what_is_before_it(rerun: 
         UsageError, match="1 of 2 stores, ssl4eos12_train_seasonal_data_000002: not made yet"
     ) as refused:
         straight.run(rerun.settings(), str(rerun.stores), lambda *_: None, first="train")
-    assert refused.value.hint == f"Run 'sarpipe preprocess {rerun.stores}' first"
+    command = f"sarpipe preprocess {rerun.stores} --data {rerun.data}"
+    assert refused.value.hint == f"Run {command!r} first, with the same --recipe and settings"
     with pytest.raises(UsageError, match="no SOURCE is given"):
         plan(rerun.settings(), "run", None)
     assert rerun.files().keys() <= before.keys()
