@@ -156,7 +156,7 @@ def test_time_without_a_worker_does_not_count_and_ends_as_dask_is_told(
         started.add("--nthreads", "1")
         assert call.result() == 8
         client.retire_workers()
-        started.workers[-1].wait(60)
+        started.workers[-1].wait(240)
     with (
         dask.config.set({"distributed.scheduler.no-workers-timeout": "500ms"}),
         dask_session(1, address=started.address),
