@@ -13,14 +13,28 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
+
+try:
+    from skimage.transform import resize
+except ModuleNotFoundError:  # a machine for training need not have it
+    resize = None
 
 
 def resized(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """``[n, H, W]`` to ``[n, 64, 64]``, one image at a time."""
+    if resize is None:
+        return np.stack([resized_by_opencv(image) for image in images])
     return np.stack(
         [resize(image, (64, 64), mode="reflect", preserve_range=True, anti_aliasing=True) for image in images]
     )
+
+
+def resized_by_opencv(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What scikit-image's resize does, put together from OpenCV's functions: a Gaussian, then linear interpolation."""
+    sigma = (len(image) / 64 - 1) / 2
+    size = 2 * int(4 * sigma + 0.5) + 1  # cut at four sigma
+    smooth = cv2.GaussianBlur(image, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return cv2.resize(smooth, (64, 64), interpolation=cv2.INTER_LINEAR)
 
 
 def features(grey: NDArray[np.uint8], vv: NDArray[np.float32], vh: NDArray[np.float32]) -> NDArray[np.float32]:

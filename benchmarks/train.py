@@ -11,10 +11,10 @@ in memory, with a DataLoader, in float32; that it is the same is checked first: 
 the same losses.
 
 It runs from a checkout on a bare machine, where sarpipe is neither installed nor compiled. Needs Python 3.11, PyTorch,
-numpy, pandas, pydantic and safetensors; --cubes needs pyarrow too; the original's loop OpenCV and scikit-image, without
-which its row is left out and a line on stderr says so. Of prefect, dask, zarr and the rest it imports nothing. What a
-machine without a network lacks is brought in a folder (made elsewhere; the versions of Python have to be the same, or
-pip told of the machine's: --only-binary :all: --python-version 3.12):
+numpy and pandas (which xarray brings); the original's loop OpenCV, without which its row is left out and a line on
+stderr says so. Of prefect, dask, zarr and the rest it imports nothing. --cubes needs pyarrow and pydantic, and the row
+of a whole run pydantic and safetensors. What a machine without a network lacks is brought in a folder (made elsewhere;
+the versions of Python have to be the same, or pip told of the machine's: --only-binary :all: --python-version 3.12):
     python -m pip install --target extra pydantic safetensors
     PYTHONPATH=.:extra python benchmarks/train.py
 """
@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from multiprocessing import active_children
 from pathlib import Path
@@ -38,6 +39,7 @@ from statistics import median
 from typing import Any
 
 try:
+    import bare
     import numpy as np
     import pandas as pd
     import torch
@@ -54,7 +56,7 @@ try:
     from sarpipe.ssl.simclr import SimClr
     from sarpipe.ssl.views import two_views
     from sarpipe.train import TrainSettings
-    from sarpipe.train.loop import fresh_state
+    from sarpipe.train.loop import fresh_state, train
     from sarpipe.train.places import Places
     from sarpipe.train.plan import Plan
     from sarpipe.train.state import State
@@ -91,6 +93,7 @@ def main() -> int:
             "places": len(cubes.ids),
             "losses": _same_losses(cubes),
             "training": _race(options, device),
+            "run": _run(cubes, device),
             "inference": _inference(cubes, device, options.rounds),
             "limits": _limits(device, options.rounds),
         }
@@ -258,7 +261,6 @@ def _race(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     names = [f"plain-{n}" for n in sorted({0, min(cores, 16)})] + [f"ours-{batch}" for batch in ours]
     try:
         import cv2  # noqa: F401
-        import skimage  # noqa: F401
 
         names.insert(0, "original-0")
     except ImportError as error:
@@ -280,14 +282,23 @@ def _race(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     steps = {name: _steps(name, device) for name in names}
     try:
         for number in range(options.rounds + 1):
-            for name, process in running.items():
+            for name in list(times):
                 print(f"round {number} of {options.rounds}: {name}", file=sys.stderr)
                 # The first round, unmeasured, warms up: a GPU's step is captured after a few.
-                times[name].append(_asked(process, steps[name] if number else max(1, 5 * (device.type == "cuda"))))
+                took = _asked(running[name], steps[name] if number else max(1, 5 * (device.type == "cuda")))
+                if took is None:
+                    print(f"{name} has ended (what it said is above) and is left out", file=sys.stderr)
+                    del times[name]
+                else:
+                    times[name].append(took)
     finally:
         for process in running.values():
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    for kind in ("plain", "ours"):
+        if not any(name.startswith(kind) for name in times):
+            raise SystemExit(f"no contender {kind} is left to compare")
     return {name: _row(name, rounds[1:], steps[name]) for name, rounds in times.items()}
 
 
@@ -300,17 +311,21 @@ def _steps(name: str, device: torch.device) -> int:
     return max(1, STEPS[device.type] * BATCH // int(number), 20 if device.type == "cuda" else 1)
 
 
-def _asked(process: subprocess.Popen[str], steps: int) -> list[float]:
+def _asked(process: subprocess.Popen[str], steps: int) -> list[float] | None:
+    """Seconds by the clock and of the processor that so many steps took; None: it has ended, as for want of memory."""
     if process.stdin is None or process.stdout is None:
         raise ValueError("a contender has pipes")
     os.killpg(process.pid, signal.SIGCONT)
-    process.stdin.write(f"{steps}\n")
-    process.stdin.flush()
+    try:
+        process.stdin.write(f"{steps}\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return None
     line = process.stdout.readline()
+    if not line:
+        return None
     # Or the workers of a DataLoader would go on, and have batches ready for the next turn.
     os.killpg(process.pid, signal.SIGSTOP)
-    if not line:
-        raise SystemExit("a contender has ended; what it said is above")
     seconds: list[float] = json.loads(line)
     return seconds
 
@@ -351,6 +366,32 @@ def _same_losses(cubes: CubeSet) -> dict[str, Any]:
     if differences[0] > SAME_WEIGHTS or max(differences) > SAME_TRAINING:
         raise SystemExit(f"the plain loop is another: its losses differ by {max(differences):.1g}: {losses}")
     return {"steps": len(losses), "first_difference": differences[0], "largest_difference": max(differences)}
+
+
+def _run(cubes: CubeSet, device: torch.device) -> dict[str, float] | None:
+    """Places/s of a whole training (`sarpipe.train.loop.train`), with monitors and checkpoints, once it is under way.
+
+    None where it cannot be had: what saves checkpoints is missing.
+    """
+    if "safetensors" in bare.REPLACED:
+        print("the row of a whole run is left out: it saves checkpoints, and there is no safetensors", file=sys.stderr)
+        return None
+    print("a whole run", file=sys.stderr)
+    gpu = device.type == "cuda"
+    seen: list[tuple[float, int]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TrainSettings(epochs=40 if gpu else 2, batch_size=None if gpu else BATCH)
+        result = train(
+            cubes,
+            settings,
+            Path(folder),
+            device=str(device),
+            progress=lambda step, steps, loss: seen.append((time.perf_counter(), step)),
+        )
+    # Of a GPU the first fifth is left out: there it sets itself up.
+    (start, before), (end, after) = seen[len(seen) // 5 if gpu else 0], seen[-1]
+    rate = (after - before) * result.facts["batch_size"] / (end - start)
+    return {"batch": result.facts["batch_size"], "places_per_s": rate, "places": len(cubes.ids)}
 
 
 def _inference(cubes: CubeSet, device: torch.device, rounds: int) -> dict[str, float]:
@@ -452,6 +493,11 @@ def _table(result: dict[str, Any]) -> str:
             f" {row['ratio']:8.2f} ({low:.2f}-{high:.2f}) {original:>17} {row['cpu_ms_a_place']:14.2f}"
             f" {row['flops'] / 1e9:9.0f} {row['share_of_peak']:15.0%}"
         )
+    if run := result["run"]:
+        lines.append(
+            f"  a whole run of {run['places']} places at batch {run['batch']}, with monitors and checkpoints:"
+            f" {run['places_per_s']:.0f} places/s; 398 stores x 200 epochs in {_minutes(run['places_per_s'])}"
+        )
     lines += [
         f"  peak: {limits['tflops']:.3g} TFLOP/s in matrix products, {limits['precision']};"
         f" a view is {flop['forward'] / 1e6:.0f} Mflop forward, {flop['training'] / 1e6:.0f} forward and backward",
@@ -460,6 +506,11 @@ def _table(result: dict[str, Any]) -> str:
         f" {inference['share_of_reading']:.1%} of the {inference['read_places_per_s']:.0f} places/s of reading",
     ]
     return "\n".join(lines)
+
+
+def _minutes(places_per_s: float) -> str:
+    """How long the default takes at this rate for the whole data set."""
+    return f"{398 * 64 * 200 / places_per_s / 60:.1f} min"
 
 
 def _said(name: str) -> str:

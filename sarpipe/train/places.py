@@ -134,20 +134,29 @@ class _Beside:
     """A stream of a GPU for copies: on the stream of the steps a copy would wait for the step before it."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._steps = torch.cuda.current_stream(device)
         # What the batches are taken from was made there.
-        self._stream.wait_stream(self._steps)
+        self._stream.wait_stream(torch.cuda.current_stream(device))
+        self._given: Batch | None = None
+        self._in_use: deque[tuple[Batch, torch.cuda.Event]] = deque()
 
     def __call__(self, copied: Callable[[], Batch]) -> Batch:
-        """Copy, let the steps wait for it, and keep its memory from other batches until they are done with it."""
+        """Copy, and let the steps wait for it. To be called when the step of the batch before has been started.
+
+        A batch is kept until its step is done, or its memory would be another's. As copies are asynchronous, this also
+        has to be what keeps the host from running ahead of the GPU with more batches than there is memory for.
+        """
+        steps = torch.cuda.current_stream(self._device)
+        if self._given is not None:
+            self._in_use.append((self._given, steps.record_event()))
+        while len(self._in_use) >= AHEAD:
+            _, done = self._in_use.popleft()
+            done.synchronize()
         with torch.cuda.stream(self._stream):
-            batch = copied()
-        self._steps.wait_stream(self._stream)
-        for tensor in batch:
-            if tensor is not None:
-                tensor.record_stream(self._steps)
-        return batch
+            self._given = copied()
+        steps.wait_stream(self._stream)
+        return self._given
 
 
 class _Reading(NamedTuple):

@@ -109,7 +109,8 @@ class _Captured:
         self._batch = Batch._make(None if tensor is None else tensor.clone() for tensor in batch)
         self._graph = torch.cuda.CUDAGraph()
         step._state.optimiser.zero_grad(set_to_none=True)
-        with torch.cuda.graph(self._graph):
+        # The outer one: `torch.cuda.graph` leaves its own stream the current one if the capture cannot be ended.
+        with torch.cuda.stream(torch.cuda.current_stream(step._device)), torch.cuda.graph(self._graph):
             self._outcome = step._compute(self._batch)
 
     def replay(self, batch: Batch) -> Outcome:
