@@ -25,6 +25,7 @@ from distributed.scheduler import NoWorkerError
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
+from sarpipe.codes import Code
 from sarpipe.errors import ClusterError, UsageError
 
 T = TypeVar("T")
@@ -234,7 +235,9 @@ class _Session:
             self._ended = True
             self._changed.notify_all()
         return ClusterError(
-            f"the Dask scheduler {self._where} is gone", "See that it runs, then run it again: what is finished is kept"
+            f"the Dask scheduler {self._where} is gone",
+            "See that it runs, then run it again: what is finished is kept",
+            code=Code.CLUSTER_LOST,
         )
 
     def end(self) -> None:
@@ -270,6 +273,7 @@ class _Session:
             f"the Dask cluster {self._where} has had no worker for {seconds:g} s",
             "Start some with 'dask worker' (for those that wait in a queue, Dask's setting no-workers-timeout of its "
             "scheduler can be longer), then run it again: what is finished is kept",
+            code=Code.CLUSTER_LOST,
         )
 
 
@@ -334,9 +338,11 @@ def _check_encryption(address: str) -> None:
     except OSError as error:
         names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
         files = ", ".join(path for name in names if (path := getattr(security, name)))
-        raise UsageError(f"the TLS files of Dask's settings cannot be used: {files} ({error})", _TLS) from error
+        raise UsageError(
+            f"the TLS files of Dask's settings cannot be used: {files} ({error})", _TLS, code=Code.CREDENTIALS
+        ) from error
     if scheme in _ENCRYPTED and arguments["ssl_context"] is None:
-        raise UsageError(f"{address} takes a certificate, and Dask's settings name none", _TLS)
+        raise UsageError(f"{address} takes a certificate, and Dask's settings name none", _TLS, code=Code.CREDENTIALS)
     if scheme not in _ENCRYPTED and arguments["require_encryption"]:
         raise UsageError(
             f"{address} is not encrypted, and Dask's settings require that it be", "Give it as tls://host:port"
@@ -356,10 +362,12 @@ def _no_answer(address: str, error: Exception) -> UsageError:
             f"the Dask scheduler at {address} does not take this certificate, or has one of another authority "
             f"({causes[-1]})",
             _TLS,
+            code=Code.CREDENTIALS,
         )
     return UsageError(
         f"no Dask scheduler answers at {address}",
         "Start one with 'dask scheduler', or leave --dask out; of one that asks for TLS the address is tls://host:port",
+        code=Code.CLUSTER_LOST,
     )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import httpx
 
 from sarpipe import __version__
+from sarpipe.codes import Code
 from sarpipe.download.dataset import Layout, folder_of
 from sarpipe.download.retry import Attempts, Retry, TransientError, asked_wait_s
 from sarpipe.errors import DownloadError, UsageError
@@ -175,6 +176,7 @@ class Hub:
             raise DownloadError(
                 f"{response.url.host} refused {what} ({status})",
                 "The dataset is public: unset HF_TOKEN if it is set, or set it to a valid token",
+                code=Code.CREDENTIALS,
             )
         raise DownloadError(f"{response.url.host} answered {status} to {what}", "Try again later")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
+from sarpipe.codes import Code
 from sarpipe.download.hub import Hub, MissingError, RemoteFile, connect
 from sarpipe.download.meter import Meter, Progress
 from sarpipe.download.plan import Plan, Step, look
@@ -128,4 +129,5 @@ def _check_space(root: Path, needed: int) -> None:
         raise StorageError(
             f"{decimal(needed)} are to come, and {root} has {decimal(free)} free",
             "Free some space, take fewer with --first, or choose another OUT",
+            code=Code.DISK_FULL,
         )

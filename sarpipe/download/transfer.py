@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from sarpipe.codes import Code
 from sarpipe.download.hub import Hub, RangeError, RemoteFile
 from sarpipe.download.meter import Meter
 from sarpipe.download.part import Part, open_part
@@ -44,6 +45,7 @@ async def transfer(hub: Hub, commit: str, file: RemoteFile, target: Path, retry:
                 raise ContentError(
                     f"{file.path} came wrong twice: {found}, not SHA-256 {file.sha256} of {file.bytes} bytes",
                     "The server, or something on the way to it, is broken: try again later",
+                    code=Code.CHECKSUM,
                 )
             meter.say(f"{file.name} came wrong: again from its start")
 

@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
+from sarpipe.codes import Code
 from sarpipe.embeddings.footprint import footprints
 from sarpipe.embeddings.order import along_curve
 from sarpipe.embeddings.table import FLAGS, LISTS, NUMBERS, TEXTS, Embeddings
@@ -138,11 +139,15 @@ def read_places(path: Path, fields: Sequence[pa.Field]) -> tuple[pa.Table, pd.Da
         table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as GeoParquet: {reason}", "Run the embed stage again") from error
+        raise DataError(
+            f"{path} cannot be read as GeoParquet: {reason}", "Run the embed stage again", code=Code.BAD_TABLE
+        ) from error
     for field in fields:
         if table[field.name].null_count:
             raise DataError(
-                f"{path}: {table[field.name].null_count} places have no {field.name}", "Run the embed stage again"
+                f"{path}: {table[field.name].null_count} places have no {field.name}",
+                "Run the embed stage again",
+                code=Code.BAD_TABLE,
             )
     return table, _index(table)
 
@@ -195,10 +200,16 @@ def to_json(value: Mapping[str, Any]) -> str:
 def _check_schema(path: Path, schema: pa.Schema, fields: Sequence[pa.Field]) -> None:
     for field in (*(_TYPES[name] for name in _INDEX), *fields):
         if field.name not in schema.names:
-            raise DataError(f"{path} has no column {field.name}", "Give a file that the embed stage wrote")
+            raise DataError(
+                f"{path} has no column {field.name}", "Give a file that the embed stage wrote", code=Code.BAD_TABLE
+            )
         found = schema.field(field.name).type
         if found != field.type:
-            raise DataError(f"{path}: column {field.name} is {found}, needs {field.type}", "Run the embed stage again")
+            raise DataError(
+                f"{path}: column {field.name} is {found}, needs {field.type}",
+                "Run the embed stage again",
+                code=Code.BAD_TABLE,
+            )
 
 
 def _index(table: pa.Table) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
+from sarpipe.codes import Code
 from sarpipe.embeddings.table import Embeddings
 from sarpipe.errors import DataError
 from sarpipe.standard import Standard
@@ -39,7 +40,9 @@ def write_csv(path: Path, embeddings: Embeddings) -> None:
             pa.csv.write_csv(table, file, options)
         except pa.ArrowInvalid as error:
             raise DataError(
-                f"an id holds a comma, a quote or a line break: {error}", "Name places with letters and digits"
+                f"an id holds a comma, a quote or a line break: {error}",
+                "Name places with letters and digits",
+                code=Code.BAD_ID,
             ) from error
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
+from sarpipe.codes import Code
 from sarpipe.embeddings.forms import FORMS, Form
 from sarpipe.embeddings.geoparquet import read_places, read_provenance, to_json, write_places
 from sarpipe.embeddings.table import Embeddings
@@ -115,23 +116,34 @@ def read_form(path: Path) -> tuple[Form, int]:
         found = pq.read_metadata(path)
         metadata = found.metadata or {}
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}", _HINT) from error
+        raise DataError(
+            f"{path} cannot be read as Parquet: {' '.join(str(error).split())}", _HINT, code=Code.BAD_TABLE
+        ) from error
     if _FORM.encode() not in metadata:
-        raise DataError(f"{path} holds no smaller form of embeddings: its metadata have no {_FORM}", _HINT)
+        raise DataError(
+            f"{path} holds no smaller form of embeddings: its metadata have no {_FORM}", _HINT, code=Code.BAD_TABLE
+        )
     try:
         said = json.loads(metadata[_FORM.encode()])
         if said["version"] != VERSION:
-            raise DataError(f"{path} has version {said['version']} of {_FORM}, this sarpipe reads {VERSION}", _HINT)
+            raise DataError(
+                f"{path} has version {said['version']} of {_FORM}, this sarpipe reads {VERSION}",
+                _HINT,
+                code=Code.BAD_TABLE,
+            )
         arrays = {name: _array(one) for name, one in said["arrays"].items()}
         form = FORMS[said["form"]](**said["numbers"], **arrays)
         form.check(EMBED_DIM)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{path}: the metadata {_FORM} are damaged: {type(error).__name__} {error}", _HINT) from error
+        raise DataError(
+            f"{path}: the metadata {_FORM} are damaged: {type(error).__name__} {error}", _HINT, code=Code.BAD_TABLE
+        ) from error
     if form.bytes_a_place != said["bytes_a_place"]:
         raise DataError(
             f"{path}: the metadata say {said['bytes_a_place']} bytes a place, what decode needs says "
             f"{form.bytes_a_place}",
             _HINT,
+            code=Code.BAD_TABLE,
         )
     return form, found.num_rows
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM, N_DATES
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 
 TEXTS = ("id", "store")
@@ -69,31 +70,48 @@ def _check_vectors(ids: tuple[str, ...], vectors: NDArray[np.float32]) -> None:
             f"the embeddings are {vectors.dtype} {list(vectors.shape)}, "
             f"{len(ids)} places need float32 [{len(ids)}, {EMBED_DIM}]",
             "Give one vector for each id",
+            code=Code.BAD_TABLE,
         )
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         bad = [ids[i] for i in np.flatnonzero(~finite)]
-        raise DataError(f"the embedding of {some(bad)} is not finite", "Check the model and the cubes of these places")
+        raise DataError(
+            f"the embedding of {some(bad)} is not finite",
+            "Check the model and the cubes of these places",
+            code=Code.NOT_FINITE,
+        )
 
 
 def _check_ids(ids: tuple[str, ...]) -> None:
     # Neither a Parquet file nor a benchmark refuses these; a person would look for the place in vain.
     if not all(ids):
-        raise DataError("a place has an empty id", "Give every place an id")
+        raise DataError("a place has an empty id", "Give every place an id", code=Code.BAD_ID)
     twice = [value for value, count in Counter(ids).items() if count > 1]
     if twice:
-        raise DataError(f"the id of {some(twice)} stands more than once", "Take each place from one store alone")
+        raise DataError(
+            f"the id of {some(twice)} stands more than once",
+            "Take each place from one store alone",
+            code=Code.DUPLICATE_ID,
+        )
 
 
 def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
     missing = [name for name in (*TEXTS, *NUMBERS, *LISTS, FLAGS) if name not in index.columns]
     if missing:
-        raise DataError(f"the index of the embeddings lacks {', '.join(missing)}", "Use the index of the cubes")
+        raise DataError(
+            f"the index of the embeddings lacks {', '.join(missing)}", "Use the index of the cubes", code=Code.BAD_TABLE
+        )
     if len(index) != len(ids):
-        raise DataError(f"the index has {len(index)} rows for {len(ids)} places", "Use the index of the cubes")
+        raise DataError(
+            f"the index has {len(index)} rows for {len(ids)} places", "Use the index of the cubes", code=Code.BAD_TABLE
+        )
     differ = [mine for mine, theirs in zip(ids, index["id"], strict=True) if mine != theirs]
     if differ:
-        raise DataError(f"the index is not in the order of the ids at {some(differ)}", "Use the index of the cubes")
+        raise DataError(
+            f"the index is not in the order of the ids at {some(differ)}",
+            "Use the index of the cubes",
+            code=Code.BAD_TABLE,
+        )
     for name in LISTS:
         entries = zip(ids, index[name], index["dates"], strict=True)
         bad = [place for place, row, dates in entries if len(row) != len(dates) or not 1 <= len(row) <= N_DATES]
@@ -101,6 +119,7 @@ def _check_index(ids: tuple[str, ...], index: pd.DataFrame) -> None:
             raise DataError(
                 f"column {name} of {some(bad)} has not one entry for each of 1 to {N_DATES} dates",
                 "Use the index of the cubes",
+                code=Code.BAD_TABLE,
             )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.channels import FEATURES
+from sarpipe.codes import Code
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
 from sarpipe.evaluate.retrieval import GALLERY_DATES, QUERY_DATES
@@ -138,11 +139,19 @@ def _encode(
 ) -> NDArray[np.float32]:
     vectors = np.asarray(encode(images))
     if vectors.ndim != 2 or len(vectors) != len(images):
-        raise DataError(f"{name} gives an array {list(vectors.shape)} for {len(images)} cubes", "Check the encoder")
+        raise DataError(
+            f"{name} gives an array {list(vectors.shape)} for {len(images)} cubes",
+            "Check the encoder",
+            code=Code.BAD_TABLE,
+        )
     finite = (~np.isinf(vectors) if may_not_know else np.isfinite(vectors)).all(axis=1)
     if not finite.all():
         bad = [ids[i] for i in np.flatnonzero(~finite)]
-        raise DataError(f"{name} gives numbers that are not finite for {bad[0]!r} ({len(bad)} in all)", "Train again")
+        raise DataError(
+            f"{name} gives numbers that are not finite for {bad[0]!r} ({len(bad)} in all)",
+            "Train again",
+            code=Code.NOT_FINITE,
+        )
     return vectors
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.model.encoder import Encoder, EncoderConfig
 
@@ -50,7 +51,9 @@ def random_encoder(like: Encoder, cubes: NDArray[np.float32], *, seed: int = 0, 
         DataError: There are fewer than 2 places.
     """
     if len(cubes) < 2:
-        raise DataError(f"the statistics of random weights need 2 places or more, found {len(cubes)}")
+        raise DataError(
+            f"the statistics of random weights need 2 places or more, found {len(cubes)}", code=Code.TOO_FEW
+        )
     mean, std = (buffer.cpu().numpy().ravel() for buffer in (like.mean, like.std))
     encoder = new_encoder(like.settings, mean, std, seed=seed).eval()
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError, UsageError
 
 Kind = Literal["regr", "cls"]
@@ -64,12 +65,14 @@ def _read(path: Path) -> Task:
         rows = csv.DictReader(file)
         missing = [column for column in ("id", "label") if column not in (rows.fieldnames or ())]
         if missing:
-            raise DataError(f"{path} has no column {missing[0]}", _FORM)
+            raise DataError(f"{path} has no column {missing[0]}", _FORM, code=Code.BAD_TABLE)
         table = [(row["id"], row["label"]) for row in rows]
     ids = tuple(place for place, label in table if label)
     twice = [place for place, count in Counter(ids).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: id {twice[0]!r} stands more than once", "Give each place one label a task")
+        raise DataError(
+            f"{path}: id {twice[0]!r} stands more than once", "Give each place one label a task", code=Code.DUPLICATE_ID
+        )
     labels = np.array([_number(path, place, label) for place, label in table if label], np.float64)
     return Task(name, _KINDS[suffix.lower()], ids, labels, len(table) - len(ids))
 
@@ -81,6 +84,8 @@ def _number(path: Path, place: str, label: str) -> float:
         value = np.nan
     if not np.isfinite(value):
         raise DataError(
-            f"{path}: the label of {place!r} is {label!r}, no finite number", "Leave a label that is not known empty"
+            f"{path}: the label of {place!r} is {label!r}, no finite number",
+            "Leave a label that is not known empty",
+            code=Code.NOT_FINITE,
         )
     return value

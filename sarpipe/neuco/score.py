@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.embeddings.table import some
 from sarpipe.errors import DataError
 from sarpipe.neuco import protocol
@@ -100,14 +101,18 @@ def _choose(task: Task, vectors: Vectors) -> tuple[list[int], NDArray[np.float64
             f"task {task.name}: {len(there)} of {len(task.ids)} labels have a vector ({some(task.ids)} are its first "
             f"ids, {some(vectors.ids)} those of the vectors), {protocol.FEWEST} are needed",
             "Ids of labels and vectors must be the same text",
+            code=Code.TOO_FEW,
         )
     values = np.unique(labels)
     if len(values) < 2:
-        raise DataError(f"task {task.name}: all labels are {labels[0]:g}", "Take its file out of LABELS")
+        raise DataError(
+            f"task {task.name}: all labels are {labels[0]:g}", "Take its file out of LABELS", code=Code.BAD_TABLE
+        )
     if task.kind == "cls" and len(values) != 2:
         raise DataError(
             f"task {task.name}: {len(values)} different labels, a classification has two",
             f"Name the file {task.name}__regr.csv if it is a regression",
+            code=Code.BAD_TABLE,
         )
     return [known[task.ids[i]] for i in there], protocol.unit_range(labels)
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sarpipe.channels import EMBED_DIM
+from sarpipe.codes import Code
 from sarpipe.embeddings.geoparquet import read_geoparquet
 from sarpipe.embeddings.table import some
 from sarpipe.errors import DataError, UsageError
@@ -55,13 +56,17 @@ def read_vectors(path: Path) -> Vectors:
     try:
         frame = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, low_memory=False)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}", "Its form is id,0,1,...,1023") from error
+        raise DataError(
+            f"{path} cannot be read as CSV: {error}", "Its form is id,0,1,...,1023", code=Code.BAD_TABLE
+        ) from error
     if "id" not in frame.columns:
-        raise DataError(f"{path} has no column id", "Its form is id,0,1,...,1023")
+        raise DataError(f"{path} has no column id", "Its form is id,0,1,...,1023", code=Code.BAD_TABLE)
     ids = tuple(place.replace(".zarr.zip", "").replace(".zarr", "") for place in frame["id"])
     twice = [place for place, count in Counter(ids).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: the id of {some(twice)} stands more than once", "Give each place one row")
+        raise DataError(
+            f"{path}: the id of {some(twice)} stands more than once", "Give each place one row", code=Code.DUPLICATE_ID
+        )
     return Vectors(ids, _values(path, frame, ids))
 
 
@@ -105,5 +110,9 @@ def _values(path: Path, frame: pd.DataFrame, ids: tuple[str, ...]) -> NDArray[np
     finite = np.isfinite(numbers).all(axis=1)
     if not finite.all():
         bad = [ids[row] for row in np.flatnonzero(~finite)]
-        raise DataError(f"{path}: {some(bad)} has a value that is no finite number", "Embed these places again")
+        raise DataError(
+            f"{path}: {some(bad)} has a value that is no finite number",
+            "Embed these places again",
+            code=Code.NOT_FINITE,
+        )
     return numbers

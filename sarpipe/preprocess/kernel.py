@@ -19,6 +19,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import SarpipeError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def kernel() -> ModuleType | None:
         log.warning("preprocessing is several times slower without its compiled kernel (%s). %s", error, HOW_TO_COMPILE)
         return None
     if SOURCE.is_file() and sha256(SOURCE.read_bytes()).hexdigest() != compiled.SOURCE_SHA256:
-        raise SarpipeError(f"{SOURCE} was changed after it was compiled", HOW_TO_COMPILE)
+        raise SarpipeError(f"{SOURCE} was changed after it was compiled", HOW_TO_COMPILE, code=Code.USAGE)
     return compiled
 
 

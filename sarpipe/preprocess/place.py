@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES
+from sarpipe.codes import Code
 from sarpipe.preprocess import grey
 from sarpipe.preprocess.bilateral import bilateral, bilateral_of_nine
 from sarpipe.preprocess.clahe import clahe
@@ -21,6 +22,8 @@ from sarpipe.preprocess.temporal import deviation, statistics
 
 class RejectedPlaceError(ValueError):
     """A place from which no cube can be made; the message is the reason, for the quarantine."""
+
+    code = Code.NO_DATA
 
 
 @dataclass(frozen=True)

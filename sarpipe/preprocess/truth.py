@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.ssl4eo import Group, store_name
 
@@ -50,7 +51,7 @@ def read_truth(path: Path, ids: list[str]) -> pa.Table:
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} is not a table of truth for these places: {reason}", "Mend it or take it away"
+            f"{path} is not a table of truth for these places: {reason}", "Mend it or take it away", code=Code.TRUTH
         ) from error
     return pa.Table.from_pandas(pd.DataFrame(chosen.reset_index()), preserve_index=False)
 

@@ -39,14 +39,14 @@ INDEX = pa.schema(
         ("flags", pa.list_(pa.string())),
     ]
 )
-QUARANTINE = pa.schema([("id", pa.string()), ("store", pa.string()), ("reason", pa.string())])
+QUARANTINE = pa.schema([(name, pa.string()) for name in ("id", "store", "code", "reason")])
 
 
 def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path | None) -> None:
     """Turn one store into the files of a unit.
 
     ``cubes.npy`` float32 [n, 12, 64, 64], ``frames.npy`` float16 [n, 4, 4, 64, 64] (NaN for a date that is not there),
-    ``index.parquet`` (n rows), ``quarantine.parquet`` (places of which no cube could be made, with the reason),
+    ``index.parquet`` (n rows), ``quarantine.parquet`` (places of which no cube could be made, with code and reason),
     ``unit.json`` (the store, how many places it holds: what came out is counted against it; and which of them could
     not be read), ``truth.parquet`` (n rows, where there is truth). Same store and recipe, same bytes.
 
@@ -77,15 +77,15 @@ def write_unit(folder: Path, source: Path | Group, recipe: Recipe, ledger: Path 
             if isinstance(part, UnreadablePlace):
                 places += 1
                 unreadable.append(part.id)
-                rejected.append({"id": part.id, "store": part.store, "reason": part.reason})
+                rejected.append({"id": part.id, "store": part.store, "code": part.code, "reason": part.reason})
                 continue
             places += len(part.ids)
             for i, place in enumerate(part.ids):
                 try:
                     dates = used_dates(part.orbit_passes[i], part.positions[i].tolist(), recipe)
                     made = make_cube(_of_dates(part.place(i), dates), recipe)
-                except RejectedPlaceError as reason:
-                    rejected.append({"id": place, "store": part.name, "reason": str(reason)})
+                except RejectedPlaceError as error:
+                    rejected.append({"id": place, "store": part.name, "code": error.code, "reason": str(error)})
                     continue
                 cubes.append(made.cube)
                 frames.append(_all_dates(made.frames))

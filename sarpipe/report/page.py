@@ -38,7 +38,8 @@ class Report:
         vectors: Their embeddings ``float32 [N, D]``, finite, in the order of ``places.ids``.
         labels: Column ``id`` and a column a label: numbers, or classes as text; None where none were given.
         compression: Numbers by name, or groups of them: bytes a place, ratios of bytes, ratios of values.
-        quarantine: Columns ``id`` (None or empty for a whole store), ``store``, ``step``, ``reason``, ``helps``; may be
+        quarantine: Columns ``id`` (None or empty for a whole store), ``store``, ``step``, ``code``, ``reason``,
+            ``helps``; may be
             empty.
         provenance: JSON-able: settings, versions, digests.
     """

@@ -48,16 +48,21 @@ def compression_section(compression: Mapping[str, Any]) -> Html:
 
 
 def quarantine_section(quarantine: pd.DataFrame) -> Html:
-    """The places that were refused, by name and with the reason; the first `QUARANTINE_ROWS` where they are many."""
+    """The places that were refused, by name, with code and reason; the first `QUARANTINE_ROWS` where they are many."""
     heading = "Quarantine"
     if quarantine.empty:
         return section("quarantine", heading, paragraph(text("Empty: no place was refused.")))
     shown = quarantine.head(QUARANTINE_ROWS)
-    columns = zip(shown["id"], shown["store"], shown["step"], shown["reason"], shown["helps"], strict=True)
+    columns = zip(
+        shown["id"], shown["store"], shown["step"], shown["code"], shown["reason"], shown["helps"], strict=True
+    )
     rows = [(_named(place), _named(store), *map(_clipped, said)) for place, store, *said in columns]
     count = len(quarantine)
     caption = f"{count:,} {'entry' if count == 1 else 'entries'}; these places have no embedding"
-    parts = [table(caption, ["place", "store", "step", "reason", "what helps"], rows, "words"), paragraph(text(_LOOK))]
+    parts = [
+        table(caption, ["place", "store", "step", "code", "reason", "what helps"], rows, "words"),
+        paragraph(text(_LOOK)),
+    ]
     if count > len(shown):
         more = f"{count - len(shown):,} more are not shown. The full list is in the folder quarantine/ of the output."
         parts.append(paragraph(text(more)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import DamagedError, DataError
 from sarpipe.search.binary import sign_bits
 from sarpipe.search.direction import directions
@@ -63,7 +64,7 @@ class Index:
             DataError: There is no place.
         """
         if not len(ids):
-            raise DataError("the embeddings hold no place", "Embed some places first")
+            raise DataError("the embeddings hold no place", "Embed some places first", code=Code.TOO_FEW)
         standard = Standard.of(vectors)
         found = directions(vectors, standard)
         encoded = np.array([place.encode() for place in ids])

@@ -7,6 +7,7 @@ first seen (the ledger), and every later read is checked against them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zipfile
@@ -18,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.storage import address, digest_json, file_sha256, read_small, write_small
 
@@ -68,19 +70,21 @@ class Archive:
             DataError: The file is missing, or its bytes are not what they were.
         """
         if name not in self.records:
-            raise DataError(f"{self.path} has no file {name}", "Fetch the store again")
+            raise DataError(f"{self.path} has no file {name}", "Fetch the store again", code=Code.MISSING_CHUNK)
         return self._read_zip(name) if self.path.is_file() else self._read_folder(name)
 
     def _read_zip(self, name: str) -> bytes:
         try:
             member = self._bundle.getinfo(name)
             if _record(member) != self.records[name]:
-                raise DataError(f"{self.path} was replaced while it was read", "Run it again")
+                raise DataError(f"{self.path} was replaced while it was read", "Run it again", code=Code.CHANGED)
             # Never more than was declared: a few deflated bytes may stand for gigabytes.
             with self._bundle.open(member) as file:
                 return file.read(member.file_size + 1)
         except (KeyError, OSError, *ZIP_ERRORS) as error:
-            raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch the store again") from error
+            raise DataError(
+                f"{self.path}: {name} cannot be read: {error}", "Fetch the store again", code=unread(error)
+            ) from error
 
     @cached_property
     def _bundle(self) -> zipfile.ZipFile:
@@ -91,13 +95,26 @@ class Archive:
         try:
             data = (self.path / name).read_bytes()
         except OSError as error:
-            raise DataError(f"{self.path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
+            raise DataError(
+                f"{self.path}: {name} cannot be read: {error.strerror}", "Fetch the store again", code=unread(error)
+            ) from error
         if sha256(data).hexdigest() != self.records[name][1]:
             raise DataError(
                 f"{self.path}: {name} is not what it was when the store was first seen",
                 "Fetch the store again, or delete its file in the folder 'sources' to accept it as it is now",
+                code=Code.CHECKSUM,
             )
         return data
+
+
+def unread(error: Exception) -> Code:
+    """Of which kind it is that a file cannot be read, by what the system or zipfile says."""
+    if isinstance(error, FileNotFoundError | KeyError):
+        return Code.CHANGED
+    if not isinstance(error, OSError):
+        return Code.CHECKSUM
+    # A damaged directory sends zipfile to a position before the start.
+    return Code.BROKEN_ARCHIVE if error.errno == errno.EINVAL else Code.IO
 
 
 def fingerprint(records: Mapping[str, tuple[int, str]]) -> str:
@@ -121,7 +138,7 @@ def open_archive(path: Path, ledger: Path | None = None, *, remember: bool = Tru
     if path.is_file():
         return Archive(path, _zip_records(path))
     if not path.is_dir():
-        raise DataError(f"{path} does not exist", "It was moved or deleted: run it again")
+        raise DataError(f"{path} does not exist", "It was moved or deleted: run it again", code=Code.CHANGED)
     return _open_folder(path, ledger, remember=remember)
 
 
@@ -132,7 +149,7 @@ def _zip_records(path: Path) -> dict[str, tuple[int, str]]:
             bundle.close()
             return records
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}", code=unread(error)) from error
 
 
 def open_zip(
@@ -171,7 +188,9 @@ def open_zip(
     except ZIP_ERRORS as error:
         size = file.seek(0, os.SEEK_END)
         raise DataError(
-            f"{path} is not a whole zip file ({size:,} bytes: {error})", "It may be truncated: fetch it again"
+            f"{path} is not a whole zip file ({size:,} bytes: {error})",
+            "It may be truncated: fetch it again",
+            code=Code.BROKEN_ARCHIVE,
         ) from error
     return bundle, records
 
@@ -191,10 +210,14 @@ def _check_directory(file: IO[bytes], path: object) -> None:
     found = int.from_bytes(tail[at + _END_COUNT : at + _END_COUNT + 2], "little")
     directory = int.from_bytes(tail[at + _END_COUNT + 2 : at + _END_COUNT + 6], "little")
     if tail[max(0, at - _END64_BYTES) : at].startswith(_END64_BEGINS):
-        raise DataError(f"{path} is a zip for more than 65,535 files or 4 GB: larger than any store of the data set")
+        raise DataError(
+            f"{path} is a zip for more than 65,535 files or 4 GB: larger than any store of the data set",
+            code=Code.TOO_LARGE,
+        )
     if found > MAX_FILES or directory > MAX_DIRECTORY_BYTES:
         raise DataError(
-            f"{path} holds {found:,} files in a directory of {directory:,} bytes: more than any store of the data set"
+            f"{path} holds {found:,} files in a directory of {directory:,} bytes: more than any store of the data set",
+            code=Code.TOO_LARGE,
         )
 
 
@@ -211,7 +234,7 @@ def _check_count(file: IO[bytes], path: object, bundle: zipfile.ZipFile) -> None
     declared = int.from_bytes(file.read(2), "little")
     found = len(bundle.infolist())
     if found > MAX_FILES:
-        raise DataError(f"{path} holds {found:,} files: more than any store of the data set")
+        raise DataError(f"{path} holds {found:,} files: more than any store of the data set", code=Code.TOO_LARGE)
     if found != declared:
         raise zipfile.BadZipFile(f"{found} files found, {declared} declared")
 
@@ -219,9 +242,13 @@ def _check_count(file: IO[bytes], path: object, bundle: zipfile.ZipFile) -> None
 def _check_member(path: object, member: zipfile.ZipInfo, records: Mapping[str, tuple[int, str]], largest: int) -> None:
     _check_size(path, member.filename, member.file_size, len(records), largest)
     if member.filename in records:
-        raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again")
+        raise DataError(f"{path} holds {member.filename!r} twice", "Fetch the store again", code=Code.UNSAFE_ARCHIVE)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{path}: {member.filename!r} is packed in a way that no store is", "Fetch the store again")
+        raise DataError(
+            f"{path}: {member.filename!r} is packed in a way that no store is",
+            "Fetch the store again",
+            code=Code.UNSAFE_ARCHIVE,
+        )
 
 
 def _record(member: zipfile.ZipInfo) -> tuple[int, str]:
@@ -246,6 +273,7 @@ def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
             f"({seen.get(differing[0], 'no')} bytes then, {sizes.get(differing[0], 'no')} now; "
             f"{len(differing)} files differ)",
             f"Fetch the store again, or delete {note.parent.name}/{note.name} in the output folder to accept it now",
+            code=Code.CHECKSUM if differing[0] in sizes else Code.MISSING_CHUNK,
         )
     return Archive(path, known)
 
@@ -264,13 +292,16 @@ def _hashed(path: Path, name: str) -> str:
     try:
         return file_sha256(path / name)
     except OSError as error:
-        raise DataError(f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again") from error
+        raise DataError(
+            f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again", code=unread(error)
+        ) from error
 
 
 def _check_size(path: object, name: str, size: int, count: int, largest: int = MAX_FILE_BYTES) -> None:
     if size > largest or count > MAX_FILES:
         raise DataError(
-            f"{path}: {name!r} has {size:,} bytes and is file {count}: larger than any store of the data set"
+            f"{path}: {name!r} has {size:,} bytes and is file {count}: larger than any store of the data set",
+            code=Code.TOO_LARGE,
         )
 
 
@@ -285,5 +316,7 @@ def _read_note(note: Path) -> dict[str, tuple[int, str]] | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
-        raise DataError(f"{address(note)} is damaged", "Delete it: the store's checksums are then taken anew")
+        raise DataError(
+            f"{address(note)} is damaged", "Delete it: the store's checksums are then taken anew", code=Code.CHECKSUM
+        )
     return records

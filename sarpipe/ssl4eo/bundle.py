@@ -10,8 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
-from sarpipe.ssl4eo.archive import ZIP_ERRORS, open_zip
+from sarpipe.ssl4eo.archive import ZIP_ERRORS, open_zip, unread
 from sarpipe.ssl4eo.store import Store, is_place_id, read_place
 from sarpipe.storage.key import digest_json
 
@@ -30,11 +31,13 @@ class UnreadablePlace:
         store: What it belongs to: `sarpipe.ssl4eo.store.Store.name`.
         id: From the name of its file.
         reason: Why it cannot be read, without the folder that it lies in.
+        code: The same for machines.
     """
 
     store: str
     id: str
     reason: str
+    code: Code
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,17 @@ class Bundle:
     def _read_member(self, member: Member, file: IO[bytes]) -> Store | UnreadablePlace:
         shown = shown_id(member.key)
         if not is_place_id(member.key):
-            return UnreadablePlace(self.name, shown, f"the name of its file, {shown}, is not the id of a place")
+            reason = f"the name of its file, {shown}, is not the id of a place"
+            return UnreadablePlace(self.name, shown, reason, Code.BAD_ID)
         if member.size > MAX_MEMBER_BYTES:
             reason = f"its file has {member.size:,} bytes: larger than any place of the data set"
-            return UnreadablePlace(self.name, member.key, reason)
+            return UnreadablePlace(self.name, member.key, reason, Code.TOO_LARGE)
         data = _bytes(file, member, member.offset, member.size)
         try:
             files = PlaceZip(f"{self.name}/{member.key}{SUFFIX}", data)
             return read_place(files, self.name, member.key, named_by_file=self.named_by_file)
         except DataError as error:
-            return UnreadablePlace(self.name, member.key, str(error))
+            return UnreadablePlace(self.name, member.key, str(error), error.code)
 
 
 def shown_id(key: str) -> str:
@@ -141,13 +145,15 @@ class PlaceZip:
             DataError: It is missing or damaged.
         """
         if name not in self._records:
-            raise DataError(f"{self.path} has no file {name}", "Fetch it again")
+            raise DataError(f"{self.path} has no file {name}", "Fetch it again", code=Code.MISSING_CHUNK)
         try:
             with self._zip.open(name) as file:
                 # Never more than was declared: a few deflated bytes may stand for gigabytes.
                 return file.read(self._records[name][0] + 1)
         except (OSError, *ZIP_ERRORS) as error:
-            raise DataError(f"{self.path}: {name} cannot be read: {error}", "Fetch it again") from error
+            raise DataError(
+                f"{self.path}: {name} cannot be read: {error}", "Fetch it again", code=unread(error)
+            ) from error
 
 
 def _opened(members: tuple[Member, ...]) -> Iterator[tuple[Member, IO[bytes]]]:
@@ -162,7 +168,9 @@ def _opened(members: tuple[Member, ...]) -> Iterator[tuple[Member, IO[bytes]]]:
                 file, path = member.path.open("rb"), member.path
             yield member, file
     except OSError as error:
-        raise DataError(f"{path or members[0].path} cannot be read: {error.strerror}", "Run it again") from error
+        raise DataError(
+            f"{path or members[0].path} cannot be read: {error.strerror}", "Run it again", code=unread(error)
+        ) from error
     finally:
         if file is not None:
             file.close()
@@ -186,7 +194,11 @@ def _bytes(file: IO[bytes], member: Member, start: int, size: int) -> bytes:
         file.seek(start)
         data = file.read(size)
     except OSError as error:
-        raise DataError(f"{member.path} cannot be read: {error.strerror}", "Run it again") from error
+        raise DataError(
+            f"{member.path} cannot be read: {error.strerror}", "Run it again", code=unread(error)
+        ) from error
     if len(data) != size:
-        raise DataError(f"{member.path} is shorter than it was", "It was changed while it was read: run it again")
+        raise DataError(
+            f"{member.path} is shorter than it was", "It was changed while it was read: run it again", code=Code.CHANGED
+        )
     return data

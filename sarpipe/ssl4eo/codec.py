@@ -9,6 +9,7 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 
 ALLOWED = ("blosc", "lz4", "zlib", "zstd")
@@ -31,18 +32,33 @@ def decode_into(data: bytes, compressor: dict[str, Any] | None, out: NDArray[Any
     expected = out.nbytes
     name = compressor.get("id") if compressor else None
     if name is not None and name not in ALLOWED:
-        raise DataError(f"{where}: codec {name!r} is not allowed", f"Allowed are {', '.join(ALLOWED)}")
+        raise DataError(f"{where}: codec {name!r} is not allowed", f"Allowed are {', '.join(ALLOWED)}", code=Code.CODEC)
     declared = _declared_size(data, name)
     if declared == -1:
-        raise DataError(f"{where}: its {name} header is damaged ({len(data):,} bytes)", "Fetch the store again")
+        raise DataError(
+            f"{where}: its {name} header is damaged ({len(data):,} bytes)", "Fetch the store again", code=Code.BAD_CHUNK
+        )
     if declared is not None and declared != expected:
-        raise DataError(f"{where}: decodes to {declared:,} bytes, expected {expected:,}", "Fetch the store again")
+        raise DataError(
+            f"{where}: decodes to {declared:,} bytes, expected {expected:,}",
+            "Fetch the store again",
+            code=_of_size(declared, expected),
+        )
     try:
         size = _decode(data, name, out.reshape(-1).view(np.uint8))
     except (RuntimeError, ValueError, zlib.error) as error:
-        raise DataError(f"{where}: cannot be decoded: {error}", "Fetch the store again") from error
+        raise DataError(f"{where}: cannot be decoded: {error}", "Fetch the store again", code=Code.BAD_CHUNK) from error
     if size != expected:
-        raise DataError(f"{where}: decodes to {size:,} bytes, expected {expected:,}", "Fetch the store again")
+        raise DataError(
+            f"{where}: decodes to {size:,} bytes, expected {expected:,}",
+            "Fetch the store again",
+            code=_of_size(size, expected),
+        )
+
+
+def _of_size(found: int, expected: int) -> Code:
+    """Of which kind it is that a chunk decodes to another size."""
+    return Code.TOO_LARGE if found > expected else Code.BAD_CHUNK
 
 
 def _declared_size(data: bytes, name: str | None) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from sarpipe.errors import DataError
-from sarpipe.ssl4eo.archive import open_archive
+from sarpipe.ssl4eo.archive import open_archive, unread
 from sarpipe.ssl4eo.bundle import SUFFIX, Bundle, Member
 from sarpipe.ssl4eo.store import is_single_place
 from sarpipe.storage import RemotePath, Stat
@@ -120,7 +120,9 @@ def open_group(group: Group) -> Bundle:
             size = path.stat().st_size
         except OSError as error:
             raise DataError(
-                f"{path} cannot be read: {error.strerror}", "It was moved or deleted: run it again"
+                f"{path} cannot be read: {error.strerror}",
+                "It was moved or deleted: run it again",
+                code=unread(error),
             ) from error
         members.append(Member(name.removesuffix(SUFFIX), path, 0, size))
     return Bundle(group.name, tuple(members), named_by_file=True)

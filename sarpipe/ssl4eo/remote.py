@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError, RemoteError, UsageError
 from sarpipe.ssl4eo.archive import MAX_FILE_BYTES, fingerprint, open_zip
 from sarpipe.ssl4eo.bundle import MAX_MEMBER_BYTES, SUFFIX
@@ -130,6 +131,7 @@ def open_remote(store: RemotePath | RemoteGroup) -> RemoteArchive:
         raise DataError(
             f"{store} is an unpacked store, which is not read from a URL: each of its files would be a request",
             "Pack it as a .zarr.zip, or copy it to this machine",
+            code=Code.NOT_FROM_URL,
         )
     try:
         tail = _Tail(store)
@@ -166,7 +168,7 @@ def local_copy(store: Source) -> Iterator[Path | Group]:
             yield copy
         except DataError as error:
             above = store.folder.parent if isinstance(store, RemoteGroup) else store.parent
-            raise DataError(error.message.replace(folder, above.url), error.hint) from error
+            raise DataError(error.message.replace(folder, above.url), error.hint, code=error.code) from error
 
 
 def truth_of(store: RemotePath | RemoteGroup) -> RemotePath:
@@ -232,6 +234,7 @@ def _by_tags(files: Iterable[Stat]) -> RemoteArchive:
             raise DataError(
                 f"{file.path}: its server does not say {lacks}, so that a change of it would not be noticed",
                 "Fetch it first, and give the local file or folder",
+                code=Code.NOT_FROM_URL,
             )
         known[file.path.url] = (file.size, file.tag)
     return RemoteArchive(digest_json(known), sum(size for size, _ in known.values()))
@@ -246,6 +249,7 @@ def _tar(store: RemotePath) -> Stat:
         raise DataError(
             f"{store} has {tar.size:,} bytes: at a URL a tar may have {MAX_TAR_BYTES:,}",
             "Fetch it first, and give the local file",
+            code=Code.NOT_FROM_URL,
         )
     return tar
 
@@ -267,7 +271,7 @@ def _one_asked(path: RemotePath) -> Stat:
 
 
 def _gone(path: RemotePath) -> DataError:
-    return DataError(f"{path} does not exist", "It was moved or deleted: run it again")
+    return DataError(f"{path} does not exist", "It was moved or deleted: run it again", code=Code.CHANGED)
 
 
 def _grouped(stores: Mapping[RemotePath, Stat]) -> list[RemotePath | RemoteGroup]:
@@ -335,7 +339,7 @@ class _Tail(io.RawIOBase):
             raise RemoteError(f"{path}: the server does not say how large it is", "Fetch it and give the local file")
         if size > MAX_FILE_BYTES:
             # Before anything is read: a server that does not know ranges sends all of it.
-            raise DataError(f"{path} has {size:,} bytes: larger than any store of the data set")
+            raise DataError(f"{path} has {size:,} bytes: larger than any store of the data set", code=Code.TOO_LARGE)
         self.size = size
         self._path = path
         self._start = max(0, size - _TAIL_BYTES)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.channels import CUBE_SIZE, N_DATES, PIXEL_SPACING_M, PLACE_SIZE, POLARISATIONS
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.ssl4eo.archive import open_archive
 from sarpipe.ssl4eo.name import store_name
@@ -196,6 +197,7 @@ def _band_positions(archive: Files) -> tuple[int, int]:
         raise DataError(
             f"{archive.path} does not name its bands: it has no variable 'band'",
             "Which of the two is VV cannot be told for certain: add the variable",
+            code=Code.SCHEMA,
         )
     info = array_info(archive, "band")
     listed = info.dtype.kind == "U" and len(info.shape) == 1 and info.shape[0] <= MAX_BANDS
@@ -204,6 +206,7 @@ def _band_positions(archive: Files) -> tuple[int, int]:
         raise DataError(
             f"{archive.path} has bands {names}, needs {list(POLARISATIONS)}",
             "Only dual-polarisation (VV and VH) S1GRD stores can be used",
+            code=Code.SCHEMA,
         )
     vv, vh = (names.index(name) for name in POLARISATIONS)
     return vv, vh
@@ -215,13 +218,15 @@ def _checked_bands(archive: Files, *, places: int) -> ArrayInfo:
     axes = DIMENSIONS[-len(info.shape) :] if len(info.shape) == 4 and places == 1 else DIMENSIONS
     reason, hint = _wrong_shape(info.shape, axes, places)
     if reason:
-        raise DataError(f"{archive.path}: bands has shape {list(info.shape)} ({', '.join(axes)}): {reason}", hint)
+        raise DataError(
+            f"{archive.path}: bands has shape {list(info.shape)} ({', '.join(axes)}): {reason}", hint, code=Code.SCHEMA
+        )
     if info.dtype != np.dtype("<f2"):
-        raise DataError(f"{archive.path}: bands has dtype {info.dtype}, needs float16 (dB)")
+        raise DataError(f"{archive.path}: bands has dtype {info.dtype}, needs float16 (dB)", code=Code.SCHEMA)
     dimensions = info.attributes.get("_ARRAY_DIMENSIONS", axes)
     # What a single place calls an axis of length 1 does not matter.
     if dimensions != axes and not (places == 1 and isinstance(dimensions, list) and dimensions[1:] == axes[1:]):
-        raise DataError(f"{archive.path}: bands has dimensions {dimensions!r}, needs {axes}")
+        raise DataError(f"{archive.path}: bands has dimensions {dimensions!r}, needs {axes}", code=Code.SCHEMA)
     return info
 
 
@@ -258,7 +263,9 @@ def _sample(archive: Files, key: str) -> str:
     if info.dtype.kind == "U":
         return str(_text(archive, "sample", (1,), single=True)[0])
     if info.dtype.kind not in "iu":
-        raise DataError(f"{archive.path}: sample has dtype {info.dtype}, needs text or a whole number")
+        raise DataError(
+            f"{archive.path}: sample has dtype {info.dtype}, needs text or a whole number", code=Code.SCHEMA
+        )
     return str(int(read_array(archive, info).reshape(1)[0]))
 
 
@@ -270,7 +277,9 @@ def _checked_ids(archive: Files, ids: tuple[str, ...]) -> tuple[str, ...]:
             if bad
             else "some stand twice"
         )
-        raise DataError(f"{archive.path}: place ids cannot be used: {what}")
+        raise DataError(
+            f"{archive.path}: place ids cannot be used: {what}", code=Code.BAD_ID if bad else Code.DUPLICATE_ID
+        )
     return ids
 
 
@@ -282,12 +291,14 @@ def is_place_id(text: str) -> bool:
 def _text(archive: Files, name: str, shape: tuple[int, ...], *, single: bool = False) -> NDArray[np.str_]:
     info = _shaped(archive, name, shape, single=single)
     if info.dtype.kind != "U":
-        raise DataError(f"{archive.path}: {name} has dtype {info.dtype}, needs text")
+        raise DataError(f"{archive.path}: {name} has dtype {info.dtype}, needs text", code=Code.SCHEMA)
     text = read_array(archive, info).reshape(shape)
     # Compared as code points: four bytes of a damaged file need not be a character.
     code_points = np.ascontiguousarray(text).view(f"{info.dtype.str[0]}u4")
     if ((code_points != 0) & ((code_points < 32) | (code_points > 126))).any():
-        raise DataError(f"{archive.path}: {name} holds text that is not printable ASCII", "Fetch the store again")
+        raise DataError(
+            f"{archive.path}: {name} holds text that is not printable ASCII", "Fetch the store again", code=Code.SCHEMA
+        )
     return text
 
 
@@ -297,7 +308,7 @@ def _optional(archive: Files, name: str, shape: tuple[int, ...], *, single: bool
         return np.full(shape, np.nan)
     info = _shaped(archive, name, shape, single=single)
     if info.dtype.kind == "U":
-        raise DataError(f"{archive.path}: {name} has dtype {info.dtype}, needs numbers")
+        raise DataError(f"{archive.path}: {name} has dtype {info.dtype}, needs numbers", code=Code.SCHEMA)
     values = read_array(archive, info, empty_is_fill=True).reshape(shape).astype(np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -306,7 +317,7 @@ def _shaped(archive: Files, name: str, shape: tuple[int, ...], *, single: bool =
     """The metadata of a variable of this shape; of a single place it may lack the axis of the place."""
     info = array_info(archive, name)
     if info.shape != shape and not (single and info.shape == shape[1:]):
-        raise DataError(f"{archive.path}: {name} has shape {list(info.shape)}, needs {list(shape)}")
+        raise DataError(f"{archive.path}: {name} has shape {list(info.shape)}, needs {list(shape)}", code=Code.SCHEMA)
     return info
 
 
@@ -318,11 +329,13 @@ def _times(archive: Files, name: str, shape: tuple[int, int], *, single: bool = 
     info = _shaped(archive, name, shape, single=single)
     unit, _, origin = str(info.attributes.get("units", "nanoseconds since 1970-01-01")).partition(" since ")
     if unit not in _UNIT_NS or info.dtype.kind not in "if":
-        raise DataError(f"{archive.path}: {name} has units {unit!r} and dtype {info.dtype}, needs a CF time")
+        raise DataError(
+            f"{archive.path}: {name} has units {unit!r} and dtype {info.dtype}, needs a CF time", code=Code.SCHEMA
+        )
     raw = read_array(archive, info, empty_is_fill=True).reshape(shape).astype(np.float64)
     start = _origin(origin)
     if start is None:
-        raise DataError(f"{archive.path}: {name} counts from {origin!r}, which is no date")
+        raise DataError(f"{archive.path}: {name} counts from {origin!r}, which is no date", code=Code.SCHEMA)
     # What cannot be a date of Sentinel-1 is a filler or is corrupt. Bounded first, as a float of any size is no offset.
     offset_us = raw * (_UNIT_NS[unit] / 1000)
     bounded = np.abs(offset_us) < 200 * 365.25 * 86400e6

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.ssl4eo.codec import decode_into
 
@@ -63,8 +64,14 @@ def array_info(archive: Files, name: str) -> ArrayInfo:
     where = f"{archive.path}/{name}"
     if f"{name}/.zarray" not in archive:
         if "zarr.json" in archive:
-            raise DataError(f"{archive.path} is a Zarr v3 store", "SSL4EO-S12 v1.1 is Zarr v2: fetch it again")
-        raise DataError(f"{archive.path} has no variable {name!r}", "Is it a SSL4EO-S12 v1.1 S1GRD store (Zarr v2)?")
+            raise DataError(
+                f"{archive.path} is a Zarr v3 store", "SSL4EO-S12 v1.1 is Zarr v2: fetch it again", code=Code.LAYOUT
+            )
+        raise DataError(
+            f"{archive.path} has no variable {name!r}",
+            "Is it a SSL4EO-S12 v1.1 S1GRD store (Zarr v2)?",
+            code=Code.LAYOUT,
+        )
     document = _json(archive, f"{name}/.zarray")
     try:
         info = ArrayInfo(
@@ -79,9 +86,14 @@ def array_info(archive: Files, name: str) -> ArrayInfo:
         )
         plain = document["zarr_format"] == 2 and document["order"] == "C" and not document["filters"]
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{where}/.zarray cannot be used: {error!r}", "Fetch the store again") from error
+        raise DataError(
+            f"{where}/.zarray cannot be used: {error!r}", "Fetch the store again", code=Code.METADATA
+        ) from error
     if not plain or info.separator not in (".", "/"):
-        raise DataError(f"{where}: needs a plain Zarr v2 array in C order, found {str(document)[:500]}")
+        raise DataError(
+            f"{where}: needs a plain Zarr v2 array in C order, found {str(document)[:500]}",
+            code=Code.CODEC if document["filters"] else Code.METADATA,
+        )
     _check_size(info, where)
     return info
 
@@ -119,6 +131,7 @@ def read_array(
             raise DataError(
                 f"{archive.path}: chunk {key} is missing",
                 "Fetch the store again; one without data there has to hold a chunk that says so",
+                code=Code.MISSING_CHUNK,
             )
     return result
 
@@ -144,7 +157,9 @@ def _fill(archive: Files, info: ArrayInfo) -> NDArray[Any]:
         with np.errstate(over="raise"):
             return np.array(float(info.fill) if floating else operator.index(info.fill), info.dtype)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise DataError(f"{archive.path}/{info.name}: fill value {str(info.fill)[:50]!r} cannot be used") from error
+        raise DataError(
+            f"{archive.path}/{info.name}: fill value {str(info.fill)[:50]!r} cannot be used", code=Code.METADATA
+        ) from error
 
 
 def _sizes(value: Any) -> tuple[int, ...]:
@@ -166,18 +181,18 @@ def _compressor(value: Any) -> dict[str, Any] | None:
 
 
 def _check_size(info: ArrayInfo, where: str) -> None:
-    sane = (
-        len(info.shape) == len(info.chunks) <= MAX_AXES
-        and all(size >= 1 for size in info.shape + info.chunks)
-        and math.prod(info.shape) * info.dtype.itemsize <= MAX_ARRAY_BYTES
+    sane = len(info.shape) == len(info.chunks) <= MAX_AXES and all(size >= 1 for size in info.shape + info.chunks)
+    small = sane and (
+        math.prod(info.shape) * info.dtype.itemsize <= MAX_ARRAY_BYTES
         and math.prod(info.chunks) * info.dtype.itemsize <= MAX_ARRAY_BYTES
         and math.prod(info.grid) <= MAX_CHUNKS
     )
-    if not sane:
+    if not small:
         raise DataError(
             f"{where}: shape {str(info.shape)[:100]} in chunks {str(info.chunks)[:100]} of {info.dtype} "
             f"is not of the data set",
             "Fetch the store again",
+            code=Code.TOO_LARGE if sane else Code.SCHEMA,
         )
 
 
@@ -185,7 +200,9 @@ def _json(archive: Files, name: str) -> dict[str, Any]:
     try:
         document = json.loads(archive.read(name))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{archive.path}/{name} is not JSON: {error}", "Fetch the store again") from error
+        raise DataError(
+            f"{archive.path}/{name} is not JSON: {error}", "Fetch the store again", code=Code.METADATA
+        ) from error
     if not isinstance(document, dict):
-        raise DataError(f"{archive.path}/{name} is not a JSON object", "Fetch the store again")
+        raise DataError(f"{archive.path}/{name} is not a JSON object", "Fetch the store again", code=Code.METADATA)
     return document

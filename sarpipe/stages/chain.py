@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError
+from sarpipe.codes import Code
+from sarpipe.errors import ClusterError, DataError, SarpipeError, StorageError, UsageError, code_of
+from sarpipe.quarantine import Refusal, read_quarantine
 from sarpipe.runs.log import note_planned
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Source
@@ -16,7 +18,6 @@ from sarpipe.stages.cube_set import SetReceipt, current_set, plan_set
 from sarpipe.stages.cubes_parquet import parquet_folder
 from sarpipe.stages.embed import plan_embed
 from sarpipe.stages.evaluate import plan_evaluate
-from sarpipe.stages.places import read_quarantine
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
 from sarpipe.stages.quarantine import quarantine_path
 from sarpipe.stages.report import plan_report
@@ -39,7 +40,7 @@ class Preprocessed(TypedDict):
     """What stage preprocess comes to. JSON-able."""
 
     units: list[StoreReceipt]
-    refused: dict[str, str]
+    refused: dict[str, Refusal]
     cube_set: SetReceipt
     seconds: float
 
@@ -132,6 +133,7 @@ def cubes_there(settings: Settings, source: str | None) -> Artefact:
         raise UsageError(
             f"preprocess of {source} is not done: {first}",
             f"Run {command!r} first, with the same --recipe and settings",
+            code=Code.NOT_MADE,
         )
     return cube_set
 
@@ -154,19 +156,15 @@ def named(source: str | None) -> str:
 
 def settle(
     steps: Sequence[Step], receipts: Mapping[str, StoreReceipt], errors: Mapping[str, BaseException]
-) -> tuple[list[StoreReceipt], dict[str, str]]:
-    """Sort out how the stores ended: the units in the order of the plan, and the refused stores with the reason.
+) -> tuple[list[StoreReceipt], dict[str, Refusal]]:
+    """Sort out how the stores ended: the units in the order of the plan, and the refused stores with why.
 
     Raises:
         SarpipeError: A store failed for another reason than its data. What was made is kept.
     """
     note_planned(steps, receipts)
     sources = {step.name: step.source for step in steps}
-    refused = {
-        name: _without_folder(str(error), sources[name])
-        for name, error in errors.items()
-        if isinstance(error, DataError)
-    }
+    refused = {name: _refusal(error, sources[name]) for name, error in errors.items() if isinstance(error, DataError)}
     failed = {name: error for name, error in errors.items() if name not in refused}
     if failed:
         for error in failed.values():
@@ -178,6 +176,7 @@ def settle(
         raise SarpipeError(
             f"store {name} failed: {_said(error)}{more}",
             f"{len(receipts)} of {len(steps)} units are done and kept: run it again to make the others",
+            code=code_of(error),
         ) from error
     return [receipts[step.name] for step in steps if step.name in receipts], dict(sorted(refused.items()))
 
@@ -237,7 +236,7 @@ def _planned_set(settings: Settings, stores: Sequence[Step]) -> Artefact | None:
     if not all(_is_settled(step) for step in stores):
         return None
     units = [unit_receipt(step) for step in stores if step.state != "refused"]
-    refused = {step.name: _without_folder(step.why, step.source) for step in stores if step.state == "refused"}
+    refused = {step.name: _refusal(step.refusal(), step.source) for step in stores if step.state == "refused"}
     step = plan_set(settings, units, refused)
     return inspect(step.folder) if step.folder and step.done else None
 
@@ -308,9 +307,10 @@ def _outputs(settings: Settings, results: Mapping[str, Mapping[str, Any]]) -> di
     return outputs
 
 
-def _without_folder(reason: str, store: Source | None) -> str:
-    """A reason by the store's own name: where a store lies is no property of what is made from it."""
-    return reason.replace(str(store), store.name) if store is not None else reason
+def _refusal(error: DataError, store: Source | None) -> Refusal:
+    """Why a store cannot be used, by its own name: where it lies is no property of what is made from it."""
+    reason = str(error)
+    return {"code": error.code.value, "reason": reason.replace(str(store), store.name) if store is not None else reason}
 
 
 def _said(error: BaseException) -> str:

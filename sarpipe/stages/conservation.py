@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import DamagedError
 from sarpipe.storage import Artefact
 
@@ -94,6 +95,7 @@ def _lost(stage: str, what: str) -> None:
     raise DamagedError(
         f"stage {stage}: the account of the places does not come out: {what}",
         "Run it again with --force; if it says so again, report it as a defect of sarpipe",
+        code=Code.ACCOUNT,
     )
 
 

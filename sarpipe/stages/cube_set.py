@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sarpipe.codes import Code
 from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.preprocess.unit import INDEX
-from sarpipe.quarantine import ENTRIES
+from sarpipe.quarantine import ENTRIES, Refusal, read_quarantine
 from sarpipe.settings import Settings
 from sarpipe.stages.conservation import check_set, check_unit
-from sarpipe.stages.places import UNIT, UNIT_ROW, read_quarantine
+from sarpipe.stages.places import UNIT, UNIT_ROW
 from sarpipe.stages.preprocess import LOOKS, StoreReceipt
 from sarpipe.stages.quarantine import quarantine_path
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
@@ -28,15 +30,16 @@ CODE = ("stages/cube_set.py", "stages/places.py", "preprocess/unit.py", "quarant
 
 
 class SetReceipt(Receipt):
-    """What is known of a set: places read, kept and quarantined, and stores that were refused."""
+    """What is known of a set: places read, kept and quarantined, stores refused, and how many of both by code."""
 
     places_in: int
     places_kept: int
     places_quarantined: int
     stores_refused: int
+    codes: dict[str, int]
 
 
-def plan_set(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> Step:
+def plan_set(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping[str, Refusal]) -> Step:
     """The step that makes the set of all places of these units."""
     return plan_step(
         "preprocess",
@@ -45,7 +48,7 @@ def plan_set(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping
         inputs={
             "units": {unit["name"]: unit["digest"] for unit in units},
             "folders": [Path(unit["folder"]).name for unit in units],
-            "refused": dict(refused),
+            "refused": {name: dict(refusal) for name, refusal in refused.items()},
         },
         settings=settings.recipe.model_dump(mode="json"),
         code=CODE,
@@ -53,7 +56,7 @@ def plan_set(settings: Settings, units: Sequence[StoreReceipt], refused: Mapping
     )
 
 
-def make_set(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
+def make_set(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, Refusal]) -> SetReceipt:
     """Make the set of all places of these units.
 
     A place id that an earlier store has too is quarantined: ids are unique in everything that follows.
@@ -61,7 +64,7 @@ def make_set(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, st
     Args:
         step: From `plan_set`.
         units: Receipts, in the order of their stores.
-        refused: Name of a store that could not be used, to the reason.
+        refused: Name of a store that could not be used, to why.
 
     Raises:
         DamagedError: A unit has lost a place.
@@ -75,6 +78,7 @@ def make_set(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, st
         "places_kept": counts["places_kept"],
         "places_quarantined": counts["places_quarantined"],
         "stores_refused": counts["stores_refused"],
+        "codes": _codes(artefact),
     }
 
 
@@ -87,9 +91,14 @@ def publish_set(settings: Settings, cube_set: SetReceipt) -> None:
     folder = Path(cube_set["folder"])
     if not cube_set["places_kept"]:
         reason = _nothing_left(cube_set, read_quarantine(open_verified(folder)))
-        raise DataError(reason, f"{address(quarantine_path(settings))} names all")
+        raise DataError(reason, f"{address(quarantine_path(settings))} names all", code=Code.TOO_FEW)
     document = {"set": folder.name, "checksum": digest_json(folder.name)}
     write_small(settings.cubes_folder / "current.json", json.dumps(document).encode())
+
+
+def _codes(cube_set: Artefact) -> dict[str, int]:
+    """How many entries of the quarantine have each code."""
+    return dict(sorted(Counter(read_quarantine(cube_set)["code"].tolist()).items()))
 
 
 def _nothing_left(cube_set: SetReceipt, quarantine: pd.DataFrame) -> str:
@@ -117,6 +126,7 @@ def current_set(settings: Settings) -> Artefact:
         raise UsageError(
             f"there are no cubes of recipe {settings.recipe.name!r} below {address(settings.data)}",
             "Run 'sarpipe preprocess SOURCE' first, with the same --data and --recipe",
+            code=Code.NOT_MADE,
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{note} is damaged", "Run 'sarpipe preprocess SOURCE' again") from error
@@ -125,22 +135,28 @@ def current_set(settings: Settings) -> Artefact:
     try:
         return synced(settings.cubes_folder / name)
     except FileNotFoundError as error:
-        raise UsageError(f"{settings.cubes_folder / name} is gone", "Run 'sarpipe preprocess SOURCE' again") from error
+        raise UsageError(
+            f"{settings.cubes_folder / name} is gone", "Run 'sarpipe preprocess SOURCE' again", code=Code.NOT_MADE
+        ) from error
 
 
-def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> None:
+def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, Refusal]) -> None:
     with ThreadPoolExecutor(LOOKS) as looking:
         artefacts = list(looking.map(lambda unit: fetched(Path(unit["folder"]), unit["digest"]), units))
     for artefact in artefacts:
         check_unit(artefact)
     index = _concatenate([_with_place(artefact) for artefact in artefacts], _empty_index())
     twice = index["id"].duplicated()
-    whole_stores = pd.DataFrame({"id": "", "store": list(refused), "reason": list(refused.values())}, dtype=object)
+    whole_stores = pd.DataFrame(
+        [{"id": "", "store": name, "step": "open", **refusal} for name, refusal in refused.items()],
+        columns=ENTRIES.names,
+        dtype=object,
+    )
     quarantine = pd.concat(
         [
             *(_put_aside(artefact) for artefact in artefacts),
             _duplicates(index, twice),
-            whole_stores.assign(step="open"),
+            whole_stores,
         ],
         ignore_index=True,
     )
@@ -164,7 +180,7 @@ def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str
 
 
 def _counts(
-    units: Sequence[Artefact], kept: pd.DataFrame, quarantine: pd.DataFrame, refused: Mapping[str, str]
+    units: Sequence[Artefact], kept: pd.DataFrame, quarantine: pd.DataFrame, refused: Mapping[str, Refusal]
 ) -> dict[str, int]:
     """The account of the places. What went in was counted when the stores were read, not from what came out."""
     counts = {
@@ -195,7 +211,7 @@ def _duplicates(index: pd.DataFrame, twice: pd.Series) -> pd.DataFrame:
     first = index.drop_duplicates("id").set_index("id")["store"]
     again = index.loc[twice, ["id", "store"]]
     reasons = [f"store {first[place]} has a place of this id too" for place in again["id"]]
-    return again.assign(reason=reasons, step="collect")
+    return again.assign(reason=reasons, step="collect", code=Code.DUPLICATE_ID.value)
 
 
 def _truth(artefacts: Sequence[Artefact], kept: pd.DataFrame) -> pd.DataFrame | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sarpipe.codes import Code
 from sarpipe.cubes import CubeFiles, CubeSet, RowFiles
 from sarpipe.errors import DamagedError, UsageError
 from sarpipe.memory import available_bytes
@@ -66,17 +67,12 @@ def source_bytes(cube_set: Artefact) -> int:
     return sum(int(unit["source_bytes"]) for unit in units.values())
 
 
-def read_quarantine(cube_set: Artefact) -> pd.DataFrame:
-    """Quarantined places and refused stores (their id is empty): columns ``id, store, reason``."""
-    return pd.read_parquet(cube_set.path("quarantine.parquet"))
-
-
 def _open_unit(folder: Path, digest: str) -> Artefact:
     hint = "Run 'sarpipe preprocess SOURCE' again: it makes this unit anew"
     try:
         artefact = fetched(folder, digest)
     except FileNotFoundError as error:
-        raise UsageError(f"unit {folder} is gone", hint) from error
+        raise UsageError(f"unit {folder} is gone", hint, code=Code.NOT_MADE) from error
     except DamagedError as error:
         raise DamagedError(error.message, hint) from error
     if artefact.digest != digest:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.preprocess.kernel import way
 from sarpipe.preprocess.truth import truth_path
@@ -97,9 +98,9 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
     settings, source = settings.here(), look_again(_source(step))
     planned = _plan_store(settings, source, force=False, remember=True)
     if planned.state == "refused":
-        raise DataError(planned.why)
+        raise planned.refusal()
     if planned.key != step.key:
-        raise DataError(f"{source} has changed since this run was planned", "Run it again")
+        raise DataError(f"{source} has changed since this run was planned", "Run it again", code=Code.CHANGED)
 
     def write(folder: Path) -> None:
         with local_copy(source) as path:
@@ -107,7 +108,7 @@ def make_store(step: Step, settings: Settings) -> StoreReceipt:
             # Its own checksums say what was read. Without them only the server can say that nothing has changed.
             now = path if has_checksums(source) else look_again(source)
             if _inputs(_opened(settings, now, remember=True), path) != step.meta["inputs"]:
-                raise DataError(f"{source} has changed while it was read", "Run it again")
+                raise DataError(f"{source} has changed while it was read", "Run it again", code=Code.CHANGED)
 
     # In the folder that it has on this machine.
     artefact, computed = make(replace(step, folder=planned.folder), write)
@@ -124,13 +125,13 @@ def unit_receipt(step: Step) -> StoreReceipt:
 def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bool) -> Step:
     name = store_name(source)
     if not is_store_name(name):
-        why = f"its name {ascii(name)[:100]} cannot name what is made of it"
-        return refused("preprocess", shown_id(name), f"{why}. {_NAMES}", source)
+        unusable = DataError(f"its name {ascii(name)[:100]} cannot name what is made of it", _NAMES, code=Code.BAD_ID)
+        return refused("preprocess", shown_id(name), unusable, source)
     try:
         opened = _opened(settings, source, remember=remember)
         inputs = _inputs(opened, source)
     except DataError as error:
-        return refused("preprocess", name, str(error), source)
+        return refused("preprocess", name, error, source)
     planned = plan_step(
         "preprocess",
         name,
@@ -145,7 +146,7 @@ def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bo
         if step.done and isinstance(opened, Bundle) and _is_mended(step, opened):
             return replace(step, state="forced", why="there, but a place that could not be read is now another")
     except DataError as error:
-        return refused("preprocess", name, str(error), source)
+        return refused("preprocess", name, error, source)
     return step
 
 

@@ -15,13 +15,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sarpipe.codes import Code
 from sarpipe.errors import DamagedError, DataError, UsageError
-from sarpipe.quarantine import ENTRIES, with_help
+from sarpipe.quarantine import ENTRIES, read_quarantine, with_help
 from sarpipe.settings import Settings
 from sarpipe.ssl4eo import Source, Store, UnreadablePlace, find_stores, read_parts, store_name
 from sarpipe.ssl4eo.bundle import shown_id
 from sarpipe.ssl4eo.remote import local_copy
-from sarpipe.stages.places import read_quarantine
 from sarpipe.stages.step import Step
 from sarpipe.storage import Artefact, address, is_url, local_path, read_small, write_small
 
@@ -37,9 +37,9 @@ def quarantine_path(settings: Settings) -> Path:
 def publish_quarantine(settings: Settings, cube_set: Artefact, steps: Iterable[Step], source: str) -> pd.DataFrame:
     """Write the list of what this set could not use.
 
-    ``id, store, step, reason, path, helps, look, retry``: the id is empty for a whole store; ``path`` is where the
-    store lies; ``look`` and ``retry`` are commands. The Parquet file knows the checksum of the CSV's bytes, which is
-    that of its own rows too.
+    ``id, store, step, code, reason, path, helps, look, retry``: the id is empty for a whole store; ``path`` is where
+    the store lies; ``look`` and ``retry`` are commands. The Parquet file knows the checksum of the CSV's bytes, which
+    is that of its own rows too.
 
     Args:
         settings: Of the run.
@@ -74,6 +74,8 @@ def as_csv(listed: pd.DataFrame) -> bytes:
 def listed_quarantine(settings: Settings) -> pd.DataFrame:
     """The list that the last run of this recipe has written, as `publish_quarantine` says.
 
+    One of an earlier version of sarpipe may lack columns, which are empty then.
+
     Raises:
         UsageError: Nothing was preprocessed yet.
         DamagedError: It is not what was written.
@@ -81,13 +83,16 @@ def listed_quarantine(settings: Settings) -> pd.DataFrame:
     path = quarantine_path(settings).with_suffix(".parquet")
     hint = "Run 'sarpipe preprocess SOURCE' first, with the same --data and --recipe"
     try:
-        return read_list(path)
+        return read_list(path).reindex(columns=_LISTED.names, fill_value="")
     except FileNotFoundError as error:
-        raise UsageError(f"there is no list of quarantined places at {address(path)}", hint) from error
+        raise UsageError(
+            f"there is no list of quarantined places at {address(path)}", hint, code=Code.NOT_MADE
+        ) from error
 
 
 def read_list(path: Path) -> pd.DataFrame:
-    """The Parquet file of a list, compared with the checksum that it knows.
+    """The Parquet file of a list, compared with the checksum that it knows. Its columns are those of the version of
+    sarpipe that has written it.
 
     Raises:
         FileNotFoundError: There is none.
@@ -101,13 +106,13 @@ def read_list(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged from error
     known = (table.schema.metadata or {}).get(_CHECKSUM.encode(), b"").decode(errors="replace")
-    if not table.schema.equals(_LISTED) or known != hashlib.sha256(as_csv(listed)).hexdigest():
+    if any(kind != pa.string() for kind in table.schema.types) or known != hashlib.sha256(as_csv(listed)).hexdigest():
         raise damaged
     return listed
 
 
 def look(path: str, store: str, place: str) -> str:
-    """What is at a store or a place now, in words: its error, or by date and band what the pixels hold.
+    """What is at a store or a place now, in words: its error and code, or by date and band what the pixels hold.
 
     Args:
         path: Where the store lies, from the list.
@@ -123,7 +128,7 @@ def look(path: str, store: str, place: str) -> str:
     try:
         return _looked(source, place)
     except DataError as error:
-        return str(error)
+        return f"{error} [{error.code}]"
 
 
 def _looked(source: Source, place: str) -> str:
@@ -132,7 +137,7 @@ def _looked(source: Source, place: str) -> str:
         for part in read_parts(copy):
             if isinstance(part, UnreadablePlace):
                 if part.id == place:
-                    return part.reason
+                    return f"{part.reason} [{part.code}]"
             elif place in part.ids:
                 return _of_place(part, part.ids.index(place))
             places += 1 if isinstance(part, UnreadablePlace) else len(part.ids)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sarpipe.quarantine import with_help
+from sarpipe.quarantine import read_quarantine, with_help
 from sarpipe.settings import Settings
 from sarpipe.stages.conservation import check_embedded, check_evaluated, check_set
-from sarpipe.stages.places import load_cubes, read_quarantine, source_bytes
+from sarpipe.stages.places import load_cubes, source_bytes
 from sarpipe.stages.provenance import made_with, provenance
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
@@ -25,6 +25,7 @@ CODE = (
     "search",
     "embeddings",
     "memory.py",
+    "codes.py",
     "quarantine.py",
     "sphere.py",
     "standard.py",

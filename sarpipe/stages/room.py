@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE, FEATURES, N_DATES
+from sarpipe.codes import Code
 from sarpipe.errors import StorageError
 from sarpipe.settings import Settings
 from sarpipe.stages.step import Step
@@ -31,13 +32,16 @@ def check_room(settings: Settings, steps: Sequence[Step]) -> None:
     with storage_errors(folder):
         make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"cannot write to {folder}", "Choose another output folder (--data, or OUT)")
+        raise StorageError(
+            f"cannot write to {folder}", "Choose another output folder (--data, or OUT)", code=Code.READ_ONLY
+        )
     places = sum(step.places for step in todo)
     needed, free = places * PLACE_BYTES, shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
             f"the cubes of {places:,} places need about {_gib(needed)}, and {folder} has {_gib(free)} free",
             "Free some space, give fewer stores, or choose another output folder with --data",
+            code=Code.DISK_FULL,
         )
 
 

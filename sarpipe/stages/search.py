@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarpipe.channels import CHANNELS, CUBE_SIZE
+from sarpipe.codes import Code
 from sarpipe.errors import DamagedError, StorageError, UsageError
 from sarpipe.search.found import EXACT_MOST
 from sarpipe.search.index import DIRECTIONS, Index
@@ -104,7 +105,7 @@ def find_source(data: Path, named: str | None) -> Source:
         what = f"embeddings {named!r}" if named else "embeddings"
         others = ", ".join(folder.name for folder in there)
         hint = f"There are {others}" if others else _elsewhere(data)
-        raise UsageError(f"there are no {what} below {address(data)}", hint)
+        raise UsageError(f"there are no {what} below {address(data)}", hint, code=Code.NOT_MADE)
     if remote and len(found) > 1:
         names = ", ".join(artefact.folder.name for artefact in found)
         raise UsageError(f"{address(data)} holds several embeddings: {names}", "Name one with --embeddings NAME")

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from sarpipe.errors import DamagedError, UsageError
+from sarpipe.codes import Code
+from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.runs.log import measured
 from sarpipe.settings import flat
 from sarpipe.ssl4eo import Source
@@ -38,6 +39,7 @@ class Step:
         meta: What the key was made from and with which versions; goes into the manifest.
         source: The raw store, or a group of files, for the steps of ``preprocess``.
         places: How many places it holds, as far as that is known without fetching it; else 0.
+        code: Of which kind it is that its store cannot be used, if it is ``refused``.
     """
 
     stage: str
@@ -49,11 +51,18 @@ class Step:
     meta: Mapping[str, Any]
     source: Source | None = None
     places: int = 0
+    code: Code | None = None
 
     @property
     def done(self) -> bool:
         """Whether there is nothing to do."""
         return self.state == "done"
+
+    def refusal(self) -> DataError:
+        """The error of a step that is ``refused``."""
+        if self.code is None:
+            raise ValueError(f"step {self.name} is {self.state}, not refused")
+        return DataError(self.why, code=self.code)
 
 
 class Receipt(TypedDict):
@@ -116,9 +125,9 @@ def waiting(stage: str, name: str, earlier: str) -> Step:
     return Step(stage, name, None, "", "waits", f"depends on what {earlier} makes", {})
 
 
-def refused(stage: str, name: str, why: str, source: Source) -> Step:
+def refused(stage: str, name: str, error: DataError, source: Source) -> Step:
     """A step whose store cannot be used."""
-    return Step(stage, name, None, "", "refused", why, {}, source)
+    return Step(stage, name, None, "", "refused", str(error), {}, source, code=error.code)
 
 
 def made_from(step: Step, source: Source, places: int) -> Step:
@@ -160,6 +169,7 @@ def require(step: Step, command: str) -> Artefact:
         raise UsageError(
             f"{step.stage} {step.name} is not done: {step.why}",
             f"Run '{command}' first, with the same --data and settings",
+            code=Code.NOT_MADE,
         )
     return inspect(step.folder)
 

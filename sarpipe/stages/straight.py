@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sarpipe.cluster import CALLS, dask_session
-from sarpipe.errors import ClusterError, DataError, StorageError
+from sarpipe.errors import ClusterError, StorageError
 from sarpipe.runs.log import note_result, run_log, stage_log
 from sarpipe.settings import Settings
 from sarpipe.stages.chain import (
@@ -78,7 +78,7 @@ def _preprocess(settings: Settings, source: str, on_progress: OnProgress, *, for
     steps = plan_preprocess(settings, source, force=force)
     receipts = {step.name: unit_receipt(step) for step in steps if step.done}
     on_progress("preprocess", len(receipts), len(steps), f"{len(receipts)} done before")
-    errors: dict[str, BaseException] = {step.name: DataError(step.why) for step in steps if step.state == "refused"}
+    errors: dict[str, BaseException] = {step.name: step.refusal() for step in steps if step.state == "refused"}
     todo = [step for step in steps if step.name not in receipts and step.name not in errors]
     check_room(settings, todo)
     if todo:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sarpipe.codes import Code
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError, TrainingError, UsageError
 from sarpipe.evaluate.claims import FEWEST
@@ -270,7 +271,11 @@ def _results(step: Step, measured: _Measured, encoded: Callable[[CubeSet], Encod
         scores = measure(measured.places, vectors, SEED, lambda _: None).scores
         results = {name: Result(one.figures(), rankme(vectors.whole[name])) for name, one in scores.items()}
         if not any(one.figures for one in results.values()):
-            raise DataError("there is neither truth nor a second date to measure a training by", "Study a larger set")
+            raise DataError(
+                "there is neither truth nor a second date to measure a training by",
+                "Study a larger set",
+                code=Code.TOO_FEW,
+            )
         text = json.dumps({name: one.as_json() for name, one in results.items()}, allow_nan=False)
         (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
 

@@ -10,6 +10,7 @@ from typing import Any
 from distributed import KilledWorker
 
 from sarpipe.cluster import compute
+from sarpipe.codes import Code
 from sarpipe.errors import ClusterError, DamagedError, DataError
 from sarpipe.heap import keep_freed_memory
 from sarpipe.preprocess.kernel import way
@@ -38,7 +39,7 @@ def make_on_worker(step: Step, settings: Settings) -> StoreReceipt:
         TimeoutError: It took longer than `TIMEOUT_SECONDS`.
     """
     if step.state == "refused":
-        raise DataError(step.why)
+        raise step.refusal()
     note_try(step.name)
     try:
         receipt, usage, made = _made_on_worker(step, settings)
@@ -57,9 +58,12 @@ def _made_on_worker(step: Step, settings: Settings) -> tuple[StoreReceipt, Usage
             f"{2 * (error.allowed_failures + 1)} Dask workers died while they made the unit of {step.source}, the last "
             f"{error.allowed_failures + 1} with nothing beside it: killed, crashed, or out of memory",
             _MEMORY,
+            code=Code.WORKER_DIED,
         ) from error
     except MemoryError as error:
-        raise DataError(f"a Dask worker's memory does not suffice for {step.source} ({error})", _MEMORY) from error
+        raise DataError(
+            f"a Dask worker's memory does not suffice for {step.source} ({error})", _MEMORY, code=Code.MEMORY
+        ) from error
     try:
         # Output at a URL is fetched from there: the worker may be another machine, with a cache of its own.
         found = fetched(Path(receipt["folder"]), receipt["digest"])

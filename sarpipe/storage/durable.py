@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sarpipe.codes import Code
 from sarpipe.errors import StorageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -60,7 +61,9 @@ def make_folder(path: Path) -> None:
                     fsync_path(folder.parent)
     except FileNotFoundError as error:
         # So says a file system in which nothing can be made, /proc for one.
-        raise StorageError(f"cannot make the folder {path}", "Choose another output folder (--data, or OUT)") from error
+        raise StorageError(
+            f"cannot make the folder {path}", "Choose another output folder (--data, or OUT)", code=Code.READ_ONLY
+        ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -139,11 +142,13 @@ def storage_errors(path: Path) -> Iterator[None]:
         if number in _FULL or (isinstance(error, OSError) and number is None and "written" in str(error)):
             said = os.strerror(number) if number else error
             raise StorageError(
-                f"no space left while writing {path} ({said})", "Free some space and run it again"
+                f"no space left while writing {path} ({said})", "Free some space and run it again", code=Code.DISK_FULL
             ) from error
         if number in _REFUSED:
             raise StorageError(
-                f"cannot write {path}: {os.strerror(number)}", "Choose another output folder (--data, or OUT)"
+                f"cannot write {path}: {os.strerror(number)}",
+                "Choose another output folder (--data, or OUT)",
+                code=Code.READ_ONLY,
             ) from error
         raise
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from sarpipe.codes import Code
 from sarpipe.errors import RemoteError, SarpipeError, UsageError
 from sarpipe.storage.durable import storage_errors
 
@@ -474,9 +475,9 @@ def _permanent(place: RemotePath, what: str, error: Exception) -> Exception:
     status = next((status for status, _ in map(_status, _chain(error)) if status is not None), None)
     hint = _CREDENTIALS.get(place.protocol, "Check the credentials")
     if "Credentials" in type(error).__name__:
-        return UsageError(f"{place}: no credentials to read it with ({_said(error)})", hint)
+        return UsageError(f"{place}: no credentials to read it with ({_said(error)})", hint, code=Code.CREDENTIALS)
     if isinstance(error, PermissionError) or status in (401, 403):
-        return UsageError(f"{place}: access is denied ({_said(error)})", hint)
+        return UsageError(f"{place}: access is denied ({_said(error)})", hint, code=Code.CREDENTIALS)
     if isinstance(error, FileNotFoundError) or status == 404:
         return FileNotFoundError(f"{place} does not exist ({_said(error)})")
     of_library = type(error).__module__.partition(".")[0] in _LIBRARIES

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sarpipe.channels import EMBED_DIM
+from sarpipe.codes import Code
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import TrainingError
 from sarpipe.heap import freed_memory_kept
@@ -85,7 +86,9 @@ def train_supervised(cubes: CubeSet, settings: TrainSettings, *, device: str, pr
                 loss = take_step(batch, state.step // plan.steps_per_epoch).loss.item()
                 if not np.isfinite(loss):
                     raise TrainingError(
-                        f"the loss of step {state.step} on the truth is {loss}", "Try a smaller learning_rate"
+                        f"the loss of step {state.step} on the truth is {loss}",
+                        "Try a smaller learning_rate",
+                        code=Code.NOT_FINITE,
                     )
                 progress(state.step, plan.steps, loss)
     return (state.average or state.objective.encoder).cpu().eval().requires_grad_(False)

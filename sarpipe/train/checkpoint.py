@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from sarpipe.codes import Code
 from sarpipe.errors import DamagedError
 from sarpipe.storage import commit, open_verified
 from sarpipe.train.state import State
@@ -75,6 +76,7 @@ def resume(folder: Path, key: str, state: State) -> int:
         raise DamagedError(
             f"no checkpoint of this training is whole: all {damaged} in {folder} are damaged",
             f"Look after the disk. To train from the first step again, delete {folder}",
+            code=Code.CHECKPOINTS_DAMAGED,
         )
     return 0
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sarpipe.channels import CHANNELS
+from sarpipe.codes import Code
 from sarpipe.cubes import CubeFiles, CubeSet
 from sarpipe.errors import TrainingError, UsageError
 from sarpipe.heap import freed_memory_kept
@@ -147,7 +148,9 @@ def train(
 def _check_places(cubes: CubeSet | CubeFiles, settings: TrainSettings) -> None:
     if len(cubes.ids) < 2:
         raise TrainingError(
-            f"training needs 2 places or more, found {len(cubes.ids)}", "Give more stores to `sarpipe preprocess`"
+            f"training needs 2 places or more, found {len(cubes.ids)}",
+            "Give more stores to `sarpipe preprocess`",
+            code=Code.TOO_FEW,
         )
     corners = cubes.index[["latitude", "longitude"]].agg(["min", "max"]).to_numpy(np.float64)
     span = distances_km(*torch.tensor(corners).unbind(1))[0, 1].item()
@@ -270,7 +273,9 @@ def _stop(run: _Run, interruption: Interruption) -> None:
     processes.wait(run.places.device)
     interruption.deliver()
     # Whoever handles the signal let the program go on.
-    raise TrainingError(f"training was {said} of {run.plan.steps}", "It is saved: run it again to go on")
+    raise TrainingError(
+        f"training was {said} of {run.plan.steps}", "It is saved: run it again to go on", code=Code.INTERRUPTED
+    )
 
 
 def _collect(run: _Run, pending: list[Tensor]) -> None:
@@ -278,7 +283,9 @@ def _collect(run: _Run, pending: list[Tensor]) -> None:
     for loss in torch.stack(pending).tolist():
         step = len(run.state.losses)
         if not math.isfinite(loss) and processes.rank():
-            raise TrainingError(f"the loss of step {step + 1} is {loss}; the first process says more")
+            raise TrainingError(
+                f"the loss of step {step + 1} is {loss}; the first process says more", code=Code.NOT_FINITE
+            )
         if not math.isfinite(loss):
             raise not_finite(
                 loss,
@@ -302,7 +309,9 @@ def _result(state: State, plan: Plan, device: torch.device, facts: dict[str, Any
     encoder.eval().requires_grad_(False)
     if not all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values()):
         raise TrainingError(
-            f"after step {plan.steps}, the last, weights are not finite", "Try a learning_rate a third as high"
+            f"after step {plan.steps}, the last, weights are not finite",
+            "Try a learning_rate a third as high",
+            code=Code.NOT_FINITE,
         )
     steps = np.arange(plan.steps)
     losses = pd.DataFrame(

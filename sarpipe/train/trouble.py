@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sarpipe.codes import Code
 from sarpipe.errors import TrainingError
 from sarpipe.ssl.view_settings import ViewSettings
 from sarpipe.ssl.views import two_views
@@ -63,6 +64,7 @@ def not_finite(
         f"the loss of step {step} of {steps} (epoch {epoch + 1}) is {loss}; its batch is {_some(ids)}; {why}; "
         f"{path} names all",
         f"{hint}; a rerun goes on from the last checkpoint if settings and cubes are the same",
+        code=Code.NOT_FINITE,
     )
 
 
@@ -102,6 +104,7 @@ def out_of_memory(batch_size: int, device: torch.device) -> Iterator[None]:
             f"--set train.batch_size={smaller}"
             if smaller >= 2
             else "Free some memory, or use another device (--set device=cpu)",
+            code=Code.MEMORY,
         ) from error
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from sarpipe.errors import DataError, UsageError
+from sarpipe.codes import Code
+from sarpipe.errors import DataError, UsageError, code_of
 from sarpipe.settings import resolve
 from sarpipe.simulate import simulate
 from sarpipe.simulate.place import SimulatedPlace
@@ -22,6 +23,8 @@ from sarpipe.stages.preprocess import make_store, plan_preprocess
 
 LAYOUTS = ("zip", "folder", "tar", "group")
 SAME, QUARANTINED, REFUSED, WRONG = "same", "quarantined", "refused", "wrong"
+FOUND = frozenset(Code) - {Code.DEFECT, Code.DAMAGED, Code.INTERRUPTED}
+"""Codes that damage of a source may have."""
 WITHOUT_TRUTH, NOT_THERE = "without truth", "not there"
 """Whoever takes a whole file of a folder away has another folder: the truth is then not known, or a place is not there.
 A split list names what has to be there."""
@@ -29,11 +32,11 @@ A split list names what has to be there."""
 
 @dataclass(frozen=True)
 class Unit:
-    """What was made of a source: its bytes, and by place what they hold."""
+    """What was made of a source: its bytes, by place what they hold, and of those in quarantine the code."""
 
     files: Mapping[str, bytes]
     places: Mapping[str, tuple[object, ...]]
-    named: frozenset[str]
+    named: Mapping[str, str]
 
     @classmethod
     def read(cls, folder: Path) -> Unit:
@@ -47,7 +50,7 @@ class Unit:
             row["id"]: (repr(row), cubes[i].tobytes(), frames[i].tobytes(), repr(truth.get(row["id"])))
             for i, row in enumerate(rows)
         }
-        named = frozenset(row["id"] for row in pq.read_table(folder / "quarantine.parquet").to_pylist())
+        named = {row["id"]: row["code"] for row in pq.read_table(folder / "quarantine.parquet").to_pylist()}
         return cls(files, places, named)
 
 
@@ -69,7 +72,7 @@ class Case:
         try:
             (step,) = plan_preprocess(self.settings, self.source)
             if step.state == "refused":
-                return DataError(step.why)
+                return step.refusal()
             return Unit.read(Path(make_store(step, self.settings)["folder"]))
         except (DataError, UsageError) as error:
             return error
@@ -92,7 +95,9 @@ class Case:
         if isinstance(made, Exception):
             assert str(made)
             assert "\n" not in str(made)
+            assert code_of(made) in FOUND
             return REFUSED
+        assert FOUND.issuperset(made.named.values())
         if made.files == self.whole.files:
             return SAME
         if data is None and made.files == {n: b for n, b in self.whole.files.items() if n != "truth.parquet"}:

@@ -100,7 +100,7 @@ class Runner:
         cubes = self.settings(variant).cubes_folder
         found: dict[str, Any] = {str(folder.relative_to(self.data)): tree(folder) for folder in folders}
         # Its commands and paths name the folder.
-        named = listed_quarantine(self.settings(variant))[["id", "store", "step", "reason"]].to_dict("records")
+        named = listed_quarantine(self.settings(variant))[["id", "store", "step", "code", "reason"]].to_dict("records")
         return found | {"current.json": (cubes / "current.json").read_bytes(), "quarantine": named}
 
 

@@ -112,7 +112,11 @@ def make_report(
             labels=None,
             compression={"bytes_a_place": {"raw_float16_cube": 1115136, "embedding": 4096}, "ratio": 272.25},
             quarantine=with_help(
-                pd.DataFrame([{"id": "0000099", "store": "s_000002", "step": "cube", "reason": "only 31% hold data"}])
+                pd.DataFrame(
+                    [
+                        {"id": "0000099", "store": "s_000002", "step": "cube", "code": "no-data", "reason": "only 31%"},
+                    ]
+                )
             ),
             provenance={"settings": {"looks": 4.4}, "digests": {"cubes": "a" * 64}},
         )

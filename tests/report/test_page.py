@@ -153,7 +153,7 @@ def test_what_was_not_measured_is_said_to_be_so(make_report: Callable[..., Repor
         losses=pd.DataFrame(columns=["step", "epoch", "loss", "learning_rate"]),
         monitors=None,
         compression={},
-        quarantine=pd.DataFrame(columns=["id", "store", "step", "reason", "helps"]),
+        quarantine=pd.DataFrame(columns=["id", "store", "step", "code", "reason", "helps"]),
         provenance={},
     )
     page = assert_sound(render(sparse))
@@ -210,7 +210,7 @@ def test_nothing_from_data_becomes_markup(make_report: Callable[..., Report]) ->
         },
         monitors=pd.DataFrame({"epoch": [0, 1], HOSTILE: [1.0, 2.0]}),
         compression={HOSTILE: {HOSTILE: 1}},
-        quarantine=pd.DataFrame({name: [HOSTILE] for name in ("id", "store", "step", "reason", "helps")}),
+        quarantine=pd.DataFrame({name: [HOSTILE] for name in ("id", "store", "step", "code", "reason", "helps")}),
         provenance={HOSTILE: HOSTILE},
     )
     page = assert_sound(render(report))
@@ -218,14 +218,16 @@ def test_nothing_from_data_becomes_markup(make_report: Callable[..., Report]) ->
 
 
 def test_the_quarantine_is_named_and_cut_where_it_is_long() -> None:
-    whole_store = {"id": None, "store": "store_000009", "step": "open", "reason": "no band vh", "helps": "mend it"}
+    said = {"step": "open", "code": "schema", "reason": "no band vh", "helps": "mend it"}
+    whole_store = {"id": None, "store": "store_000009", **said}
     many = [
-        {"id": f"q{row}", "store": "s", "step": "cube", "reason": "r" * 10_000, "helps": ""} for row in range(25_000)
+        {"id": f"q{row}", "store": "s", "step": "cube", "code": "no-data", "reason": "r" * 10_000, "helps": ""}
+        for row in range(25_000)
     ]
     section = quarantine_section(pd.DataFrame([whole_store, *many]))
     page = Page(section)
     assert "25,001 entries" in page.text
-    assert "all store_000009 open no band vh mend it" in page.text
+    assert "all store_000009 open schema no band vh mend it" in page.text
     assert "24,801 more are not shown. The full list is in the folder quarantine/ of the output." in page.text
     assert "sarpipe quarantine --id ID" in page.text
     assert len(section) < 200_000

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError, RemoteError, UsageError
 from sarpipe.simulate.place import SimulatedPlace
 from sarpipe.ssl4eo import Group, RemoteGroup, Store, UnreadablePlace, find_stores, open_archive, read_parts
@@ -146,7 +147,7 @@ def test_a_copy_is_whole_and_goes_away(remote: RemotePath, small_stores: Path, s
             local.name.replace(".zarr.zip", ".truth.parquet")
         ]
         with pytest.raises(DataError, match="broken") as said, local_copy(remote / local.name) as again:
-            raise DataError(f"{again} is broken")
+            raise DataError(f"{again} is broken", code=Code.BAD_CHUNK)
     assert said.value.message == f"{remote / local.name} is broken"
     assert not copy.parent.exists()
     assert not again.parent.exists()
@@ -252,7 +253,7 @@ def test_a_group_is_read_as_the_local_one_also_what_is_damaged_or_too_large(
     # The file that is too large was not fetched.
     assert (s3.count(r"^GET .*c\.zarr\.zip"), s3.count(r"^GET .*d\.zarr\.zip")) == (0, 3)
     with pytest.raises(DataError) as said, local_copy(there) as copy:
-        raise DataError(f"{copy} is broken")
+        raise DataError(f"{copy} is broken", code=Code.BAD_CHUNK)
     assert said.value.message == f"{folder} is broken"
     assert not list(temporary.iterdir())
 

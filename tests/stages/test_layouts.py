@@ -144,8 +144,8 @@ def test_a_damaged_shard_is_refused_by_name_and_one_that_is_replaced_is_made_ane
     first.write_bytes(data[:-20_000])
     done = straight.preprocess(settings, str(folder), quiet)
     assert list(done["refused"]) == ["shard_0"]
-    assert done["refused"]["shard_0"].startswith("shard_0.tar is not a whole tar file")
-    assert str(tmp_path) not in done["refused"]["shard_0"]
+    assert done["refused"]["shard_0"]["reason"].startswith("shard_0.tar is not a whole tar file")
+    assert str(tmp_path) not in done["refused"]["shard_0"]["reason"]
     first.write_bytes(data)
     assert [unit["computed"] for unit in straight.preprocess(settings, str(folder), quiet)["units"]] == [True, False]
     write_tar(first, {"a.zarr.zip": write_place(simulated_places[3])})

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import io
 import json
 import shlex
@@ -8,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from sarpipe.codes import Code, helps
 from sarpipe.errors import DamagedError, UsageError
 from sarpipe.flows.cli import main
-from sarpipe.quarantine import HELPS
+from sarpipe.quarantine import STEPS, read_quarantine, with_help
 from sarpipe.simulate.place import SimulatedPlace
 from sarpipe.stages import straight
 from sarpipe.stages.cube_set import current_set
-from sarpipe.stages.quarantine import listed_quarantine, look, quarantine_path
+from sarpipe.stages.quarantine import as_csv, listed_quarantine, look, quarantine_path
+from sarpipe.stages.verify import verify
+from sarpipe.storage import commit
 
 CUT, WHOLE = (f"ssl4eos12_train_seasonal_data_00000{number}" for number in (1, 2))
 
@@ -67,20 +72,22 @@ def test_each_entry_says_what_why_where_at_which_step_and_what_to_type(run: Any)
     )
     assert len(again) == 5
     by_step = listed.drop_duplicates("step").set_index("step")
-    assert set(by_step.index) == set(HELPS)
-    for step, said in {
-        "open": "not a whole zip",
-        "read": "shard/bad.zarr.zip is not a whole zip",
-        "cube": "0.0% of the pixels hold data",
-        "collect": f"store {WHOLE} has a place of this id too",
+    assert set(by_step.index) == set(STEPS)
+    for step, (code, said) in {
+        "open": (Code.BROKEN_ARCHIVE, "not a whole zip"),
+        "read": (Code.BROKEN_ARCHIVE, "shard/bad.zarr.zip is not a whole zip"),
+        "cube": (Code.NO_DATA, "0.0% of the pixels hold data"),
+        "collect": (Code.DUPLICATE_ID, f"store {WHOLE} has a place of this id too"),
     }.items():
+        assert by_step.loc[step, "code"] == code
+        assert by_step.loc[step, "helps"] == code.helps
         assert said in by_step.loc[step, "reason"]
-        assert by_step.loc[step, "helps"] == HELPS[step]
     assert by_step.loc["open", "path"] == str(run.stores / f"{CUT}.zarr.zip")
     assert by_step.loc["read", "path"] == str(run.stores / "shard.tar")
     # The set's own list, on which keys depend, does not say where the stores lie.
     entries = pd.read_parquet(current_set(run.settings()).path("quarantine.parquet"))
-    pd.testing.assert_frame_equal(entries, listed[["id", "store", "step", "reason"]])
+    pd.testing.assert_frame_equal(entries, listed[["id", "store", "step", "code", "reason"]])
+    assert counts["codes"] == {"broken-archive": 2, "duplicate-id": 5, "no-data": 1}
 
 
 def test_the_commands_that_it_names_work(run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
@@ -91,7 +98,7 @@ def test_the_commands_that_it_names_work(run: Any, capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     listed = listed_quarantine(settings)
     for _, row in listed.iterrows():
-        assert all(row[name] in said for name in ("id", "store", "reason", "path", "helps", "look", "retry"))
+        assert all(row[name] in said for name in ("id", "store", "code", "reason", "path", "helps", "look", "retry"))
     now = {
         "open": f"{run.stores}/{CUT}.zarr.zip is not a whole zip",
         "read": "shard/bad.zarr.zip is not a whole zip",
@@ -100,7 +107,9 @@ def test_the_commands_that_it_names_work(run: Any, capsys: pytest.CaptureFixture
     }
     for step, row in listed.drop_duplicates("step").set_index("step").iterrows():
         assert main(shlex.split(row["look"])[1:]) == 0
-        assert now[str(step)] in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert now[str(step)] in said
+        assert (step in ("open", "read")) is ("[broken-archive]" in said.rpartition("now:")[2])
     shutil.copy(run.stores / f"{WHOLE}.zarr.zip", run.stores / f"{CUT}.zarr.zip")
     assert look(str(run.stores / f"{CUT}.zarr.zip"), CUT, "") == "all of its 5 places can be read now"
     retry = [*shlex.split(listed["retry"][0])[1:], "--dask", run.scheduler, "--json"]
@@ -142,6 +151,32 @@ def test_no_flipped_byte_of_the_list_is_believed(run: Any, flipped: Callable[[Pa
     assert noticed > 50
 
 
+def test_a_list_of_an_earlier_version_can_be_read_and_is_not_called_damaged(run: Any) -> None:
+    straight.preprocess(run.settings(), str(run.stores), quiet)
+    path, listed = quarantine_path(run.settings()).with_suffix(".parquet"), listed_quarantine(run.settings())
+    earlier = listed.drop(columns="code")
+    schema = pa.schema([(name, pa.string()) for name in earlier.columns])
+    table = pa.Table.from_pandas(earlier, schema, preserve_index=False)
+    checksum = hashlib.sha256(as_csv(earlier)).hexdigest()
+    pq.write_table(table.replace_schema_metadata({"sarpipe.checksum": checksum}), path)
+    path.with_suffix(".csv").write_bytes(as_csv(earlier))
+    found = listed_quarantine(run.settings())
+    assert list(found.columns) == list(listed.columns)
+    assert set(found["code"]) == {""}
+    pd.testing.assert_frame_equal(found.drop(columns="code"), earlier)
+    assert not verify(run.data, quiet).notes
+    straight.preprocess(run.settings(), str(run.stores), quiet)
+    pd.testing.assert_frame_equal(listed_quarantine(run.settings()), listed)
+
+
+def test_the_quarantine_of_a_set_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
+    rows = pd.DataFrame([{"id": "a", "store": "s", "step": "cube", "reason": "no data"}])
+    made = commit(tmp_path / "set-0123456789ab", {}, lambda folder: rows.to_parquet(folder / "quarantine.parquet"))
+    found = with_help(read_quarantine(made))
+    pd.testing.assert_frame_equal(found[rows.columns], rows)
+    assert (found["code"][0], found["helps"][0]) == ("", helps(""))
+
+
 NAMES = ["=cmd()", "+1", "-rf", "@x", "a\nb", "a,b", "é", "x" * 150, "[red]", "$(touch x)", "{x.__class__}", "'"]
 
 
@@ -154,6 +189,8 @@ def test_stores_of_any_name_are_used_or_refused_and_every_reader_of_the_list_agr
     assert made["cube_set"]["places_kept"] == 10
     listed = listed_quarantine(run.settings())
     assert len(listed) == len(NAMES)
+    assert set(listed["code"]) == {"broken-archive", "bad-id"}
+    assert set(listed["store"][listed["code"] == "broken-archive"]) == {"a,b", "é"}
     # Of the names only these two can be names of folders and cells; their stores are refused for what they are.
     usable = listed["reason"].str.contains("not a whole zip")
     assert sorted(listed["store"][usable]) == ["a,b", "é"]

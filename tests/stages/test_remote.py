@@ -134,7 +134,7 @@ def test_a_truncated_store_is_refused_and_the_others_go_on(
     (remote_path(source) / "broken.zarr.zip").write(store.read_bytes()[:5000])
     done = straight.preprocess(machine("one", f"{bucket}/out"), source, quiet)
     assert list(done["refused"]) == ["broken"]
-    assert done["refused"]["broken"].startswith("broken.zarr.zip is not a whole zip file (5,000 bytes")
+    assert done["refused"]["broken"]["reason"].startswith("broken.zarr.zip is not a whole zip file (5,000 bytes")
     assert remote_path(f"{bucket}/out").files()
 
 
@@ -309,7 +309,7 @@ def test_tars_and_groups_at_a_url_are_run_and_reused_and_a_cut_tar_is_refused(
     done = straight.preprocess(settings, str(there), quiet)
     assert [unit["computed"] for unit in done["units"]] == [True]
     assert list(done["refused"]) == ["cut"]
-    assert done["refused"]["cut"].startswith("cut.tar is not a whole tar file")
+    assert done["refused"]["cut"]["reason"].startswith("cut.tar is not a whole tar file")
     assert [unit["computed"] for unit in straight.preprocess(settings, str(there), quiet)["units"]] == [False]
     done = straight.preprocess(settings, str(there / "s1"), quiet)
     assert [(unit["computed"], unit["places"], unit["quarantined"]) for unit in done["units"]] == [(True, 2, 1)]

@@ -182,7 +182,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_kept(fresh: Callable[[], A
     first.write_bytes(first.read_bytes()[:-5000])
     result = straight.preprocess(run.settings(), str(run.stores), quiet)
     assert list(result["refused"]) == ["ssl4eos12_train_seasonal_data_000001"]
-    assert "not a whole zip" in result["refused"]["ssl4eos12_train_seasonal_data_000001"]
+    assert "not a whole zip" in result["refused"]["ssl4eos12_train_seasonal_data_000001"]["reason"]
     assert len(load_cubes(current_set(run.settings())).ids) == result["cube_set"]["places_kept"] == 5
     listed = pd.read_csv(run.data / "quarantine" / f"{run.settings().cubes_folder.name}.csv")
     assert list(listed["store"]) == ["ssl4eos12_train_seasonal_data_000001"]

@@ -147,9 +147,10 @@ def test_a_store_that_workers_die_of_is_refused_alone_and_one_that_they_died_of_
     settings = resolve(data=tmp_path / "data", workers=2)
     made = straight.preprocess(settings, str(stores), quiet)
     assert list(made["refused"]) == [guilty]
-    assert f"4 Dask workers died while they made the unit of {guilty}" in made["refused"][guilty]
-    assert "the last 2 with nothing beside it" in made["refused"][guilty]
-    assert "--workers 1" in made["refused"][guilty]
+    assert f"4 Dask workers died while they made the unit of {guilty}" in made["refused"][guilty]["reason"]
+    assert "the last 2 with nothing beside it" in made["refused"][guilty]["reason"]
+    assert "--workers 1" in made["refused"][guilty]["reason"]
+    assert (made["refused"][guilty]["code"], made["cube_set"]["codes"]) == ("worker-died", {"worker-died": 1})
     assert units(tmp_path / "data") == without(guilty, local)
     assert made["cube_set"]["stores_refused"] == 1
     # Killed by somebody else, and not by the store: the next run makes it, and nothing but it.
@@ -177,7 +178,8 @@ def test_however_workers_die_of_it_a_store_is_refused_alone(
     made = straight.preprocess(resolve(data=tmp_path / "data", workers=2), str(stores), quiet)
     assert list(made["refused"]) == [guilty]
     said = "does not suffice" if how == "memory" else "killed, crashed, or out of memory"
-    assert said in made["refused"][guilty]
+    assert said in made["refused"][guilty]["reason"]
+    assert made["refused"][guilty]["code"] == ("memory" if how == "memory" else "worker-died")
     assert units(tmp_path / "data") == without(guilty, local)
 
 

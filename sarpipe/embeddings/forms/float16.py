@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.embeddings.forms.form import Codes, Form, checked, checked_codes
 from sarpipe.errors import DataError
 
@@ -30,7 +31,9 @@ class Float16(Form):
         values = checked(vectors, self.dimensions)
         large = np.flatnonzero(np.abs(values).max(axis=1, initial=0) > np.finfo(np.float16).max)
         if len(large):
-            raise DataError(f"vector {large[0]} has a number that float16 cannot hold", "Take int8")
+            raise DataError(
+                f"vector {large[0]} has a number that float16 cannot hold", "Take int8", code=Code.BAD_TABLE
+            )
         return np.ascontiguousarray(values.astype(self.element)).view(np.uint8)
 
     def decode(self, codes: Codes) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 
 FEWEST = 128
@@ -96,11 +97,15 @@ def checked(vectors: NDArray[np.float32], dimensions: int | None = None) -> NDAr
     """
     if vectors.ndim != 2 or dimensions not in (None, vectors.shape[1]):
         raise DataError(
-            f"vectors are {list(vectors.shape)}, need [N, {dimensions or 'D'}]", "Give what the form has learnt from"
+            f"vectors are {list(vectors.shape)}, need [N, {dimensions or 'D'}]",
+            "Give what the form has learnt from",
+            code=Code.BAD_TABLE,
         )
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
-        raise DataError(f"vector {bad[0]} is not finite ({len(bad)} in all)", "Check the model that made it")
+        raise DataError(
+            f"vector {bad[0]} is not finite ({len(bad)} in all)", "Check the model that made it", code=Code.NOT_FINITE
+        )
     return vectors.astype(np.float64)
 
 
@@ -112,7 +117,9 @@ def checked_codes(codes: Codes, width: int) -> Codes:
     """
     if codes.ndim != 2 or codes.shape[1] != width or codes.dtype != np.uint8:
         raise DataError(
-            f"codes are {codes.dtype} {list(codes.shape)}, need uint8 [N, {width}]", "Give what this form has encoded"
+            f"codes are {codes.dtype} {list(codes.shape)}, need uint8 [N, {width}]",
+            "Give what this form has encoded",
+            code=Code.BAD_TABLE,
         )
     return np.ascontiguousarray(codes)
 
@@ -127,5 +134,6 @@ def enough(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         raise DataError(
             f"{len(vectors)} places are too few to learn a code from, it takes {FEWEST}",
             "float16 and int8 learn nothing and take any number",
+            code=Code.TOO_FEW,
         )
     return checked(vectors)

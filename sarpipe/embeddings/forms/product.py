@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.codes import Code
 from sarpipe.embeddings.forms.components import coordinates, principal, restored
 from sarpipe.embeddings.forms.form import Codes, Form, check_shapes, checked, checked_codes, enough
 from sarpipe.errors import DataError
@@ -57,7 +58,9 @@ class Product(Form):
         """See `Form.decode`."""
         codes = checked_codes(codes, self.bytes_a_place)
         if codes.size and codes.max() >= self.codebooks.shape[1]:
-            raise DataError(f"a code names centroid {codes.max()} of {self.codebooks.shape[1]}", "Encode again")
+            raise DataError(
+                f"a code names centroid {codes.max()} of {self.codebooks.shape[1]}", "Encode again", code=Code.BAD_TABLE
+            )
         found = self.codebooks[np.arange(len(self.codebooks)), codes]
         along = np.concatenate([found[..., 0], found[:, ::-1, 1]], axis=1)
         return restored(along, self.mean, self.axes)
