@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from sarpipe.errors import DataError, UsageError
+from sarpipe.errors import DataError, UsageError, code_of
 from sarpipe.runs.prometheus import write_metrics
 from sarpipe.runs.record import Record, folder_of
 from sarpipe.runs.stage import StageLog, said
@@ -89,7 +89,8 @@ class RunLog:
         state, reason = ("completed", "") if error is None else ("failed", said(error))
         if error is not None and not isinstance(error, Exception):
             state = "interrupted"
-        self.write("ended", state=state, reason=reason, seconds=round(time.monotonic() - self._started, 3))
+        seconds, code = round(time.monotonic() - self._started, 3), None if error is None else code_of(error)
+        self.write("ended", state=state, reason=reason, error_code=code, seconds=seconds)
         self.quietly(self._finish)
 
     def close(self) -> None:
@@ -213,7 +214,8 @@ def note_unit(step: Step, receipt: StoreReceipt, usage: Usage, written_bytes: in
 def note_failure(step: Step, error: Exception) -> None:
     """A unit has not been made: its store is refused, or a try has failed."""
     state = "refused" if isinstance(error, DataError) else "failed"
-    _note(lambda stage: stage.unit(step.name, state, reason=said(error), input=_fingerprint(step)))
+    why: dict[str, Any] = {"reason": said(error), "error_code": code_of(error)}
+    _note(lambda stage: stage.unit(step.name, state, input=_fingerprint(step), **why))
 
 
 def note_planned(steps: Sequence[Step], receipts: Mapping[str, StoreReceipt]) -> None:
@@ -223,7 +225,7 @@ def note_planned(steps: Sequence[Step], receipts: Mapping[str, StoreReceipt]) ->
             found = receipts[step.name]
             _note_planned(step, "reused", places=found["places"], quarantined=found["quarantined"])
         elif step.state == "refused":
-            _note_planned(step, "refused", reason=step.why)
+            _note_planned(step, "refused", reason=step.why, error_code=step.code)
 
 
 def note_result(receipt: Mapping[str, Any], places: int) -> None:

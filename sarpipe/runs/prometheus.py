@@ -20,6 +20,7 @@ from sarpipe.storage.lock import exclusive
 _METRICS = {
     "sarpipe_runs_total": ("counter", "Runs that have ended, by how."),
     "sarpipe_units_total": ("counter", "Units that have ended, by how: reused is a hit of the cache."),
+    "sarpipe_refused_total": ("counter", "Stores refused, by code."),
     "sarpipe_places_total": ("counter", "Places computed."),
     "sarpipe_retries_total": ("counter", "Units that were tried again, each time counted."),
     "sarpipe_read_bytes_total": ("counter", "Bytes of stores read for units that were computed."),
@@ -34,6 +35,7 @@ _METRICS = {
     "sarpipe_stage_cpu_seconds": ("gauge", "Processor seconds of the process and of its units on workers."),
     "sarpipe_stage_places": ("gauge", "Places of what the stage came to."),
     "sarpipe_stage_quarantined_places": ("gauge", "Places of the units that are in quarantine."),
+    "sarpipe_stage_quarantine_entries": ("gauge", "Places in quarantine and stores refused, of the set, by code."),
     "sarpipe_stage_places_per_second": ("gauge", "Places computed a second of the stage."),
     "sarpipe_stage_peak_memory_bytes": ("gauge", "Largest resident memory of the process so far."),
     "sarpipe_stage_worker_peak_memory_bytes": ("gauge", "Largest resident memory of any worker process."),
@@ -100,6 +102,8 @@ def _counted(record: Record, common: Mapping[str, str]) -> Iterator[tuple[tuple[
         units = stage["units"] or {str(stage["state"]): 1}
         for state, count in units.items():
             yield ("sarpipe_units_total", _labels(common, stage=name, state=state)), float(count)
+        for code, count in stage["refused"].items():
+            yield ("sarpipe_refused_total", _labels(common, stage=name, code=code)), float(count)
         for metric, field in _COUNTERS.items():
             yield (metric, _labels(common, stage=name)), float(stage[field])
 
@@ -112,6 +116,9 @@ def _gauges(record: Record, common: Mapping[str, str]) -> Iterator[tuple[tuple[s
         yield ("sarpipe_run_start_timestamp_seconds", labels), _unix(record.header["time"])
         yield ("sarpipe_run_end_timestamp_seconds", labels), _unix(record.end["time"])
     for stage in record.stages:
+        for code, count in stage["quarantine"].items():
+            labels = _labels(common, stage=str(stage["stage"]), code=code)
+            yield ("sarpipe_stage_quarantine_entries", labels), float(count)
         for metric, field in _GAUGES.items():
             if stage[field] is not None:
                 yield (metric, _labels(common, stage=str(stage["stage"]))), float(stage[field])

@@ -100,6 +100,8 @@ class Record:
             **{name: self.header.get(name) for name in named},
             "state": self.state,
             "reason": "" if self.end is None else self.end["reason"],
+            # Not in a log of an earlier version.
+            "error_code": None if self.end is None else self.end.get("error_code"),
             "seconds": self.seconds,
             "places": self.places,
             "stages": {str(stage["stage"]): stage["state"] for stage in self.stages},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sarpipe.errors import SarpipeError
+from sarpipe.errors import SarpipeError, code_of
 from sarpipe.runs.usage import StageMeter, Usage
 from sarpipe.settings import Settings
 from sarpipe.storage import inspect
@@ -79,6 +79,7 @@ class StageLog:
             "code": artefact.meta.get("code"),
             "inputs": {name: value for name, value in inputs.items() if isinstance(value, str)},
             "bytes": artefact.bytes,
+            "quarantine": receipt.get("codes", {}),
         }
         if receipt.get("steps"):
             # Of training, each place as often as it was seen in this run.
@@ -98,8 +99,12 @@ class StageLog:
             stage=self._stage,
             state=state,
             reason="" if error is None else said(error),
+            # ``code`` is the version of the code that made it.
+            error_code=None if error is None else code_of(error),
             seconds=round(seconds, 3),
-            units=dict(sorted(Counter(unit["state"] for unit in units).items())),
+            units=_counted(unit["state"] for unit in units),
+            refused=_counted(unit["error_code"] for unit in units if unit["state"] == "refused"),
+            quarantine=result.get("quarantine", {}),
             places=result.get("places", 0),
             quarantined=sum(unit["quarantined"] for unit in units),
             places_computed=places,
@@ -117,6 +122,10 @@ class StageLog:
     def close(self) -> None:
         """Measure no more."""
         self._meter.close()
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))
 
 
 def said(error: BaseException) -> str:

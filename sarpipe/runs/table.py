@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("name", pa.string()),
         ("state", pa.string()),
         ("reason", pa.string()),
+        ("error_code", pa.string()),
         ("places", pa.int64()),
         ("quarantined", pa.int64()),
         ("seconds", pa.float64()),

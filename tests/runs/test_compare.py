@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError, UsageError
 from sarpipe.runs.compare import compare
 from sarpipe.runs.log import note_failure, note_result, run_log, stage_log
@@ -29,7 +30,7 @@ def run(data: Path, stores: dict[str, str], r2: float, **overrides: Any) -> Arte
         with stage_log(settings, "preprocess"):
             for name, digest in stores.items():
                 step = Step("preprocess", name, None, "", "missing", "", {"inputs": {"store": digest}})
-                note_failure(step, DataError("not looked at"))
+                note_failure(step, DataError("not looked at", code=Code.IO))
         with stage_log(settings, "evaluate"):
             note_result({"folder": str(made.folder), "computed": True}, 10)
     return made

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError, UsageError
 from sarpipe.runs.log import measured, note_failure, note_try, run_log, stage_log
 from sarpipe.runs.record import Record, names, newest, read
@@ -85,6 +86,7 @@ def test_what_is_reused_or_refused_is_said(twice: Path) -> None:
     (refused,) = (unit for unit in second.units if unit["state"] == "refused")
     assert "000003" in refused["name"]
     assert "000003" in refused["reason"]
+    assert refused["error_code"] == "broken-archive"
     (stage,) = second.stages
     assert stage["units"] == {"refused": 1, "reused": 2}
     assert (stage["places_per_second"], stage["read_bytes"]) == (None, 0)
@@ -151,21 +153,23 @@ def test_runs_side_by_side_do_not_mix(tmp_path: Path) -> None:
 
 def test_a_retry_is_counted_and_its_last_end_is_the_units(tmp_path: Path) -> None:
     with stage_log(resolve(data=tmp_path), "preprocess", "stores"):
-        for error in (OSError("the disk"), DataError("it is empty")):
+        for error in (OSError("the disk"), DataError("it is empty", code=Code.LAYOUT)):
             note_try("one")
             note_failure(step("one", inputs={"store": "f" * 64}), error)
     (record,) = newest(tmp_path, 1)
     assert [(unit["state"], unit["tries"]) for unit in record.units] == [("failed", 1), ("refused", 2)]
     assert record.last_units()["one"]["reason"] == "it is empty"
+    assert [unit["error_code"] for unit in record.units] == ["io", "layout"]
+    assert record.stages[0]["refused"] == {"layout": 1}
     assert (record.stages[0]["units"], record.stages[0]["retries"]) == ({"refused": 1}, 1)
 
 
 @pytest.mark.parametrize(
-    ("error", "state"),
-    [(UsageError("no such source", "Give one"), "failed"), (ValueError("a defect"), "failed"),
-     (KeyboardInterrupt(), "interrupted")],
+    ("error", "state", "code"),
+    [(UsageError("no such source", "Give one"), "failed", "usage"), (ValueError("a defect"), "failed", "defect"),
+     (KeyboardInterrupt(), "interrupted", "interrupted")],
 )  # fmt: skip
-def test_a_run_that_fails_says_why(tmp_path: Path, error: BaseException, state: str) -> None:
+def test_a_run_that_fails_says_why(tmp_path: Path, error: BaseException, state: str, code: str) -> None:
     with (
         pytest.raises(type(error)),
         run_log(resolve(data=tmp_path), "run", "x"),
@@ -175,6 +179,11 @@ def test_a_run_that_fails_says_why(tmp_path: Path, error: BaseException, state: 
     (record,) = newest(tmp_path, 1)
     assert record.state == state
     assert record.end is not None
+    assert (record.end["error_code"], record.document()["error_code"], record.stages[0]["error_code"]) == (
+        code,
+        code,
+        code,
+    )
     assert (str(error) or "KeyboardInterrupt") in record.end["reason"]
     assert [stage["state"] for stage in record.stages] == ["failed"]
 

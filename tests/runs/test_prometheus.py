@@ -12,14 +12,14 @@ from sarpipe.stages.step import Step
 
 
 def samples(path: Path) -> dict[tuple[str, ...], float]:
-    """Name, stage and state to value, as Prometheus's own parser reads them."""
+    """Name, stage, state and code to value, as Prometheus's own parser reads them."""
     found: dict[tuple[str, ...], float] = {}
     for family in text_string_to_metric_families(path.read_text()):
         assert family.documentation
         assert family.type in ("counter", "gauge")
         for sample in family.samples:
             assert sample.name.endswith("_total") is (family.type == "counter")
-            key = (sample.name, *(sample.labels[name] for name in ("stage", "state") if name in sample.labels))
+            key = (sample.name, *(sample.labels[name] for name in ("stage", "state", "code") if name in sample.labels))
             assert key not in found
             assert {"command", "recipe", "preset", "data"} <= sample.labels.keys()
             found[key] = sample.value
@@ -31,6 +31,8 @@ def test_counters_go_on_and_gauges_tell_of_the_last_run(twice: Path) -> None:
     assert found["sarpipe_runs_total", "completed"] == 2
     for state, count in {"computed": 2, "reused": 2, "refused": 1}.items():
         assert found["sarpipe_units_total", "preprocess", state] == count
+    assert found["sarpipe_refused_total", "preprocess", "broken-archive"] == 1
+    assert found["sarpipe_stage_quarantine_entries", "preprocess", "broken-archive"] == 1
     assert found["sarpipe_places_total", "preprocess"] == 10
     assert found["sarpipe_stage_places", "preprocess"] == 10
     assert found["sarpipe_run_success",] == 1
