@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from sarpipe import __version__
+from sarpipe.codes import Code
 from sarpipe.errors import SarpipeError, UsageError
 
 _EXIT_CODES = """exit codes:
@@ -113,20 +114,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _terminable():
             code: int = options.command(options)
     except SarpipeError as error:
-        return _failed(options, error.message, error.hint, error.exit_code)
+        return _failed(options, error.message, error.hint, error.code, error.exit_code)
     except KeyboardInterrupt:
-        return _failed(options, "interrupted", _KEPT, 130)
+        return _failed(options, "interrupted", _KEPT, Code.INTERRUPTED, 130)
     except _Terminated:
-        return _failed(options, "terminated", _KEPT, 143)
+        return _failed(options, "terminated", _KEPT, Code.INTERRUPTED, 143)
     except Exception as error:
         if _is_out_of_memory(error):
-            return _failed(options, f"memory does not suffice ({' '.join(str(error).split())[:200]})", _LESS, 1)
+            said = f"memory does not suffice ({' '.join(str(error).split())[:200]})"
+            return _failed(options, said, _LESS, Code.MEMORY, 1)
         # Not foreseen, so a defect: who reports it needs to see where.
         traceback.print_exc()
-        return _failed(options, f"{type(error).__name__}: {error}", "This is a defect of sarpipe: please report it", 1)
+        return _failed(options, f"{type(error).__name__}: {error}", _REPORT, Code.DEFECT, 1)
     return code
 
 
+_REPORT = "This is a defect of sarpipe: please report it"
 _LESS = "Free some, or --set memory_gb=1 (cubes are then read batch by batch); what was finished is kept"
 
 
@@ -186,13 +189,13 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, f"{meant}'{self.prog} --help' shows the options, with examples")
 
 
-def _failed(options: argparse.Namespace, message: str, hint: str, code: int) -> int:
+def _failed(options: argparse.Namespace, message: str, hint: str, code: Code, exit_code: int) -> int:
     if _RANK:
-        return code
-    print(f"sarpipe: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
+        return exit_code
+    print(f"sarpipe: {message} [{code}]" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
     if options.json:
-        print(json.dumps({"status": "failed", "error": message, "hint": hint}))
-    return code
+        print(json.dumps({"status": "failed", "code": code, "error": message, "hint": hint}))
+    return exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -812,6 +815,7 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
                 "name": step.name,
                 "state": step.state,
                 "why": step.why,
+                "code": step.code,
                 "folder": address(step.folder) if step.folder else None,
             }
             for step in steps

@@ -115,7 +115,8 @@ def _energy(noted: Mapping[str, Any]) -> str:
 def _quarantined(summary: Mapping[str, Any]) -> list[str]:
     # Whole stores first: an empty id.
     rows = sorted(summary.get("quarantine", []), key=lambda row: bool(row["id"]))
-    lines = [f"not used: {row['id'] or 'store ' + row['store']}: {row['reason']}" for row in rows[:_NAMED]]
+    named = [(row["id"] or f"store {row['store']}", row) for row in rows[:_NAMED]]
+    lines = [f"not used: {name} [{row['code']}]: {row['reason']}" for name, row in named]
     if len(rows) > _NAMED:
         lines.append(f"not used: {len(rows) - _NAMED} more, all in {summary['outputs']['quarantine']}")
     if rows:

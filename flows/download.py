@@ -62,7 +62,7 @@ def _outcome_lines(plan: Plan, outcome: Outcome) -> Iterator[str]:
         f"in place of a wrong one; {len(outcome.kept)} were there; every SHA-256 is right"
     )
     for _, error in outcome.failed[:_NAMED]:
-        yield f"not fetched: {error}"
+        yield f"not fetched: {error} [{error.code}]"
     if len(outcome.failed) > _NAMED:
         yield f"not fetched: {len(outcome.failed) - _NAMED} more"
     for folder in plan.folders:
@@ -94,6 +94,6 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "kept": len(outcome.kept),
         "fetched": len(outcome.fetched),
         "replaced": len(outcome.replaced),
-        "failed": [{"file": file.path, "reason": error.message} for file, error in outcome.failed],
+        "failed": [{"file": file.path, "code": error.code, "reason": error.message} for file, error in outcome.failed],
         "bytes_received": outcome.received,
     }

@@ -18,6 +18,7 @@ from sarpipe import __version__
 from sarpipe.cluster import dask_session
 from sarpipe.flows.naming import counted, rename, short
 from sarpipe.flows.parameters import Format, Overrides, Place, Recipe, Workers
+from sarpipe.quarantine import Refusal
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
@@ -102,7 +103,7 @@ def preprocess(
 
 
 def _collect(
-    settings: Settings, steps: list[Step], source: str, units: list[StoreReceipt], refused: dict[str, str]
+    settings: Settings, steps: list[Step], source: str, units: list[StoreReceipt], refused: dict[str, Refusal]
 ) -> SetReceipt:
     made: SetReceipt = run_now(collect, plan_set(settings, units, refused), units, refused)  # type: ignore[assignment]
     listed = publish_quarantine(settings, open_verified(Path(made["folder"])), steps, source)
@@ -177,7 +178,8 @@ def _message(settings: Settings, result: Preprocessed) -> str:
     if not (counts["places_quarantined"] or refused):
         return words
     words += f"; {counts['places_quarantined']} places quarantined, {len(refused)} stores refused"
-    named = [f"refused: {name}: {reason}" for name, reason in list(refused.items())[:REFUSED_NAMED]]
+    some = list(refused.items())[:REFUSED_NAMED]
+    named = [f"refused: {name}: {refusal['reason']} [{refusal['code']}]" for name, refusal in some]
     if len(refused) > REFUSED_NAMED:
         named.append(f"and {len(refused) - REFUSED_NAMED} more")
     listed = shlex.join(["sarpipe", "quarantine", "--data", address(settings.data), "--recipe", settings.recipe.name])

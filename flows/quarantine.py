@@ -45,7 +45,7 @@ def _asked_for(listed: pd.DataFrame, options: Namespace) -> pd.DataFrame:
 def _entry(row: pd.Series) -> list[str]:
     place = f"place {row['id']} of " if row["id"] else ""
     return [
-        f"{place}store {row['store']}, step {row['step']}: {row['reason']}",
+        f"{place}store {row['store']}, step {row['step']} [{row['code']}]: {row['reason']}",
         f"  lies in     {row['path']}",
         f"  what helps  {row['helps']}",
         f"  look        {row['look']}",

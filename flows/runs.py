@@ -50,7 +50,7 @@ def run_show(options: Namespace, data: Path) -> int:
         print_lines(_stage(stage))
     print_lines([_energy(record.stages)])
     not_made = [unit for unit in record.last_units().values() if unit["state"] in ("refused", "failed")]
-    print_lines([f"{unit['state']}: {unit['name']}: {unit.get('reason', '')}" for unit in not_made])
+    print_lines([f"{unit['state']}: {unit['name']}: {unit.get('reason', '')}{_code(unit)}" for unit in not_made])
     return 0
 
 
@@ -84,7 +84,12 @@ def _state(record: Record) -> str:
     if record.state == "died":
         return "died: no end was written, and its process is gone"
     reason = "" if record.end is None else record.end["reason"]
-    return f"{record.state}: {reason}" if reason else record.state
+    return f"{record.state}: {reason}{_code(record.end or {})}" if reason else record.state
+
+
+def _code(line: Mapping[str, Any]) -> str:
+    """The code of a line of a log; of an earlier version it may have none."""
+    return f" [{line['error_code']}]" if line.get("error_code") else ""
 
 
 def _stage(stage: Mapping[str, Any]) -> list[str]:

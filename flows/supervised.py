@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sarpipe.codes import Code
 from sarpipe.errors import SarpipeError, UsageError
 from sarpipe.ssl4eo import find_stores
 from sarpipe.stages.chain import named
@@ -72,11 +73,13 @@ def _check_server() -> None:
         raise UsageError(
             f"the Prefect server at {url} {wrong} ({failure.response.status_code})",
             "Set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING, as user:password",
+            code=Code.CREDENTIALS,
         )
     if failure is not None:
         raise SarpipeError(
             f"the Prefect server at {url} does not answer ({type(failure).__name__})",
             "Start it with 'prefect server start', or unset PREFECT_API_URL to do without",
+            code=Code.SERVER_AWAY,
         )
 
 
@@ -92,6 +95,7 @@ def _server_errors() -> Iterator[None]:
         raise SarpipeError(
             f"the Prefect server at {get_current_settings().api.url} has gone away ({type(error).__name__})",
             "Start it with 'prefect server start' and run it again: what was finished is kept",
+            code=Code.SERVER_AWAY,
         ) from error
 
 

@@ -14,7 +14,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Failed
 from prefect.utilities.hashing import file_hash
 
-from sarpipe.errors import SarpipeError
+from sarpipe.errors import SarpipeError, code_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def _ending(function: Callable[P, R], name: str) -> Callable[P, R]:
 
 
 def said(name: str, error: BaseException) -> str:
-    """What a run ends with: what failed and why, what to do, and how to go on.
+    """What a run ends with: what failed and why, with its code, what to do, and how to go on.
 
     Args:
         name: Of the flow.
@@ -65,7 +65,7 @@ def said(name: str, error: BaseException) -> str:
     what, hint = (error.message, error.hint) if isinstance(error, SarpipeError) else _unforeseen(error)
     stage = _stage_of(error) or name
     lines = [
-        f"{stage} failed: {what}",
+        f"{stage} failed: {what} [{code_of(error)}]",
         f"What to do: {hint}" if hint else "",
         f"Then: {_again()}; what was finished is kept",
     ]

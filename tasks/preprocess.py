@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.logging import get_run_logger
 
+from sarpipe.quarantine import Refusal
 from sarpipe.settings import Settings
 from sarpipe.stages.cube_set import SetReceipt, make_set
 from sarpipe.stages.preprocess import StoreReceipt, unit_receipt
@@ -33,6 +34,6 @@ def preprocess_store(step: Step, settings: Settings) -> StoreReceipt:
 
 
 @task(**OPTIONS, timeout_seconds=TIMEOUT_SECONDS, task_run_name="collect cubes")
-def collect(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, str]) -> SetReceipt:
+def collect(step: Step, units: Sequence[StoreReceipt], refused: Mapping[str, Refusal]) -> SetReceipt:
     """Make the set of all places."""
     return make_set(step, units, refused)

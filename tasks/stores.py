@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.artifacts import TableArtifact
 
-from sarpipe.errors import DataError
+from sarpipe.errors import DataError, code_of
 from sarpipe.stages.preprocess import StoreReceipt
 from sarpipe.stages.step import Step
 from sarpipe.tasks.artifact import LiveArtifact, plain
@@ -22,7 +22,8 @@ _STATES = ("failed", "refused", "to do", "computed", "reused")
 
 
 class StoreTable:
-    """A table artifact, a row a store: its state, when it ended (UTC), seconds of work, places, and reason if refused.
+    """A table artifact, a row a store: its state, when it ended (UTC), seconds of work, places, code and reason if
+    refused.
 
     It is there from the start, and at most some seconds old if the process dies.
 
@@ -49,7 +50,11 @@ class StoreTable:
     def failed(self, name: str, error: BaseException) -> None:
         """A store has none: it cannot be used, or its making has failed."""
         state = "refused" if isinstance(error, DataError) else "failed"
-        self._rows[name] = _row(name, state) | {"ended": _now(), "reason": plain(str(error))}
+        self._rows[name] = _row(name, state) | {
+            "ended": _now(),
+            "code": code_of(error).value,
+            "reason": plain(str(error)),
+        }
         self._show()
 
     def close(self) -> None:
@@ -70,7 +75,16 @@ class StoreTable:
 
 
 def _row(name: str, state: str) -> dict[str, Any]:
-    return {"store": name, "state": state, "reason": "", "ended": "", "seconds": "", "cubes": "", "quarantined": ""}
+    return {
+        "store": name,
+        "state": state,
+        "code": "",
+        "reason": "",
+        "ended": "",
+        "seconds": "",
+        "cubes": "",
+        "quarantined": "",
+    }
 
 
 def _now() -> str:

@@ -81,13 +81,14 @@ def test_a_refused_store_is_named_and_the_exit_code_is_3(
     summary = json.loads(out)
     assert (summary["units"]["refused"], summary["units"]["computed"]) == (1, 1)
     assert [row["store"] for row in summary["quarantine"]] == ["ssl4eos12_train_seasonal_data_000001"]
-    assert "not used: store ssl4eos12_train_seasonal_data_000001" in said
+    assert [row["code"] for row in summary["quarantine"]] == ["broken-archive"]
+    assert "not used: store ssl4eos12_train_seasonal_data_000001 [broken-archive]: " in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["run", "/no/such/folder"], 2, "/no/such/folder does not exist"),
+        (["run", "/no/such/folder"], 2, "/no/such/folder does not exist [usage]\n"),
         (["run", "{empty}"], 2, "holds no store"),
         (["run", "{empty}", "--bogus"], 2, "--bogus"),
         (["run"], 2, "SOURCE"),
@@ -97,7 +98,7 @@ def test_a_refused_store_is_named_and_the_exit_code_is_3(
         (["preprocess", "{empty}", "--workers", "0"], 2, "--workers"),
         (["train", "--set", "train.epochs=0"], 2, "train.epochs"),
         (["train", "--config", "/no/such.yaml"], 2, "/no/such.yaml"),
-        (["train"], 2, "sarpipe preprocess SOURCE"),
+        (["train"], 2, "[not-made]\n  Run 'sarpipe preprocess SOURCE'"),
         (["run", "{broken}", "--model", "{empty}"], 2, "there is no model in"),
         (["run", "{broken}", "--labels", "{file}"], 2, "is neither .csv nor .parquet"),
         (["run", "{broken}", "--labels", "/no/such.csv", "--dry-run"], 2, "do not exist"),
@@ -129,6 +130,7 @@ def test_a_failure_is_one_json_object_too(run: Run, what: str) -> None:
     assert code == 2
     assert json.loads(out)["status"] == "failed"
     assert what in json.loads(out)["error"]
+    assert json.loads(out)["code"] == "usage"
 
 
 def test_no_permission_to_write_is_said(run: Run, small_stores: Path, tmp_path: Path, scheduler: str) -> None:

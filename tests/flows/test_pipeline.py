@@ -21,6 +21,7 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, State
 
+from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.flows.pipeline import pipeline
 from sarpipe.flows.preprocess import preprocess
@@ -243,7 +244,7 @@ def test_what_may_go_away_by_itself_is_tried_again_and_bad_data_is_not() -> None
     def both() -> None:
         assert flaky(OSError("the disk was away"), passing)() == 2
         with pytest.raises(DataError):
-            flaky(DataError("no vh"), lasting)()
+            flaky(DataError("no vh", code=Code.SCHEMA), lasting)()
 
     both()
     assert (len(passing), len(lasting)) == (2, 1)

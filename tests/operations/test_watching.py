@@ -77,6 +77,7 @@ def test_a_run_that_refuses_a_store_says_which_and_what_to_do(preprocessed: Stat
     assert first == "4 cubes of 2 stores, 2 of them computed now; 0 places quarantined, 1 stores refused"
     assert named.startswith(f"refused: {SECOND}: ")
     assert "is not a whole zip file" in named
+    assert named.endswith(" [broken-archive]")
     assert then.startswith(f"What to do: 'sarpipe quarantine --data {data} --recipe sar'")
 
 
@@ -91,6 +92,7 @@ def test_a_table_says_how_each_store_is(preprocessed: State[Any], artifacts: Wat
         (THIRD, "computed", 2),
     ]
     assert "is not a whole zip file" in rows[0]["reason"]
+    assert [row["code"] for row in rows] == ["broken-archive", "", ""]
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d", row["ended"]) for row in rows)
     assert all(row["seconds"] > 0 for row in rows[1:])
 
