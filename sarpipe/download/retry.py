@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from sarpipe.codes import Code
 from sarpipe.errors import DownloadError
 
 
@@ -51,6 +52,8 @@ class TransientError(Exception):
 
 class UnreachableError(DownloadError):
     """It failed as often as it may."""
+
+    code = Code.REMOTE
 
 
 class Attempts:
