@@ -152,7 +152,7 @@ def test_the_log_of_an_error_that_was_foreseen_has_the_words_and_no_traceback(
     server: PrefectServer, own_flows: None, tmp_path: Path
 ) -> None:
     state: State[Any] = train(str(tmp_path), return_state=True)
-    assert lines(state)[0] == f"train failed: there are no cubes of recipe 'sar' below {tmp_path}"
+    assert lines(state)[0] == f"train failed: there are no cubes of recipe 'sar' below {tmp_path} [not-made]"
     drained(server, state)
     assert not any("Traceback" in message for message in log(server, state))
 
@@ -163,7 +163,7 @@ def test_the_log_of_another_error_has_the_words_first(server: PrefectServer, own
         raise ZeroDivisionError(f"nobody thought of {number}")
 
     state: State[Any] = careless(0, return_state=True)
-    assert lines(state)[0] == "careless failed: ZeroDivisionError: nobody thought of 0"
+    assert lines(state)[0] == "careless failed: ZeroDivisionError: nobody thought of 0 [defect]"
     assert "please report it" in lines(state)[1]
     message = next(message for message in drained(server, state) if "Traceback" in message)
     assert message.startswith("careless failed: ZeroDivisionError")
