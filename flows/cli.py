@@ -824,12 +824,14 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
 
 def _finished(options: argparse.Namespace, settings: Any, results: dict[str, Any], seen_at: str) -> int:
     from sarpipe.flows.console import print_summary
+    from sarpipe.runs.log import run_cost
     from sarpipe.stages.chain import summarise
 
-    summary = summarise(settings, results)
+    cost = run_cost()
+    summary = summarise(settings, results) | ({"run": cost.document()} if cost else {})
     if options.json:
         print(json.dumps(summary))
-    print_summary(summary, seen_at)
+    print_summary(summary, cost, seen_at)
     return 3 if summary.get("quarantine") else 0
 
 
