@@ -217,11 +217,12 @@ def test_retry_in_the_browser_runs_what_was_mended(
         page.open(f"/runs/flow-run/{made['id']}", "Failed", "no store could be used, 1 was refused")
         shutil.copy(stores / f"{NAMES[0]}.zarr.zip", raw)
         page.press("Retry")
-        page.text("Retry Flow Run")
+        page.text("This will retry flow run")
         page.picture("retry")
         page.press("Retry", last=True)
         assert ended(server, made["id"], but="Failed")["state_name"] == "Completed"
-        page.text("Completed")
+        page.text("Finished in state Completed(", "2 cubes of 1 stores")
+        page.picture("retried")
         assert len(list(kept.glob("cubes/sar-*/ssl4eos12*"))) == 1
     finally:
         os.killpg(worker.pid, signal.SIGKILL)
