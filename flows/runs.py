@@ -119,11 +119,17 @@ def _compared(found: Comparison) -> list[str]:
                 _both(fields["seconds"]),
                 _both(fields["places_per_second"]),
                 _both(fields["energy_joules"]),
-                "" if made is None else "same bytes" if made["same"] else "differs",
+                "" if made is None else _same(made),
             ]
         )
     lines += _table(rows)
     return lines + [f"{name}: {_figure(pair[0])} -> {_figure(pair[1])}" for name, pair in found.figures.items()]
+
+
+def _same(made: Mapping[str, Any]) -> str:
+    if None in made["digests"]:
+        return "of one run alone"
+    return "same bytes" if made["same"] else "differs"
 
 
 def _both(pair: Pair) -> str:
