@@ -209,9 +209,16 @@ class Site:
         return {
             **found,
             "database MB": round(database / 1e6, 2),
-            "temporary": sum(1 for _ in self.temporary.rglob("*")),
+            "temporary": self._left(),
             "output": len(self.artefacts()),
         }
+
+    def _left(self) -> int:
+        """Temporary files, once the worker has cleared up behind the run, which it does when that has ended."""
+        deadline = time.monotonic() + 60
+        while any(self.temporary.glob("*prefect*")) and time.monotonic() < deadline:
+            time.sleep(0.25)
+        return sum(1 for _ in self.temporary.rglob("*"))
 
     def _prefect(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
