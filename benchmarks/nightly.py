@@ -7,7 +7,9 @@ another one after it. Before or in most nights something happens: an artefact is
 whole again the next night), the run is killed or terminated, the server is killed and comes back, Prefect's results are
 lost. At the end of each night the output is compared, byte by byte, with that of the first one.
 
-What server and worker hold (resident memory, open files), the database, temporary files and the output must stay flat.
+What server and worker hold (resident memory, open files), temporary files and the output must stay flat. At the end the
+first third of the nights is compared with the last, and it is said, with exit code 1, what exceeds its bound
+(`flat.BOUNDS`). The database keeps every run, so it grows: by how much a night is said.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from flat import FEWEST, judged, table, trends
 from machine import described
 
 from sarpipe.simulate import simulate
@@ -42,6 +46,7 @@ DONE = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 PATIENCE = 600
 """Seconds that a run, a start or an end may take."""
 ROW = ("night", "runs", "server MB", "server files", "worker MB", "worker files", "database MB", "temporary", "output")
+ROW = (*ROW, "seconds")
 
 
 def main() -> int:
@@ -61,9 +66,21 @@ def main() -> int:
     shutil.rmtree(folder)
     print(f"{described()}; faults: {dict(faults)}; runs: {dict(states)}")
     if options.json:
-        figures = {"machine": described(), "faults": faults, "runs": states, "nights": rows}
+        trended = [asdict(trend) for trend in trends(rows)]
+        figures = {"machine": described(), "faults": faults, "runs": states, "nights": rows, "trends": trended}
         Path(options.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return _compared(rows)
+
+
+def _compared(rows: list[dict[str, Any]]) -> int:
+    """Say how flat it was; the exit code."""
+    found = trends(rows)
+    print("\n".join(table(found)))
+    if len(rows) < FEWEST:
+        print(f"not judged: {len(rows)} nights, {FEWEST} at least would say something")
+    wrong = judged(found, len(rows))
+    print("\n".join(wrong), end="\n" if wrong else "", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 def _nights(site: Site, nights: int, chance: random.Random) -> tuple[list[dict[str, Any]], Counter[str], Counter[str]]:
@@ -72,6 +89,7 @@ def _nights(site: Site, nights: int, chance: random.Random) -> tuple[list[dict[s
     print("  ".join(ROW) + "  fault")
     expected = ""
     for night in range(1, nights + 1):
+        began = time.monotonic()
         fault = "none" if night == 1 else chance.choice(["none", *FAULTS])
         faults[fault] += 1
         ended = [FAULTS[fault](site, chance)] if fault in FAULTS else []
@@ -85,6 +103,7 @@ def _nights(site: Site, nights: int, chance: random.Random) -> tuple[list[dict[s
         if found != (expected := expected or found):
             raise SystemExit(f"night {night} ({fault}): the output is not that of the first night; see {site.folder}")
         rows.append({"night": night, "runs": len(ended), **site.held(), "fault": fault})
+        rows[-1]["seconds"] = round(time.monotonic() - began)
         print("  ".join(f"{rows[-1][name]:>{len(name)}}" for name in ROW) + f"  {fault}", flush=True)
     return rows, faults, states
 
@@ -179,20 +198,27 @@ class Site:
             digest.update(f"{path.relative_to(self.data)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
         return digest.hexdigest()
 
-    def held(self) -> dict[str, int]:
-        """What must be flat."""
-        found = {}
+    def held(self) -> dict[str, float]:
+        """What must be flat, but for the database."""
+        found: dict[str, float] = {}
         for name, process in self._processes.items():
             group = [process.pid, *_children(process.pid)]
-            found[f"{name} MB"] = sum(_rss(pid) for pid in group) // 1000
+            found[f"{name} MB"] = round(sum(_rss(pid) for pid in group) / 1000, 1)
             found[f"{name} files"] = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in group)
         database = sum(path.stat().st_size for path in self.home.glob("prefect.db*"))
         return {
             **found,
-            "database MB": database // 1_000_000,
-            "temporary": sum(1 for _ in self.temporary.rglob("*")),
+            "database MB": round(database / 1e6, 2),
+            "temporary": self._left(),
             "output": len(self.artefacts()),
         }
+
+    def _left(self) -> int:
+        """Temporary files, once the worker has cleared up behind the run, which it does when that has ended."""
+        deadline = time.monotonic() + 60
+        while any(self.temporary.glob("*prefect*")) and time.monotonic() < deadline:
+            time.sleep(0.25)
+        return sum(1 for _ in self.temporary.rglob("*"))
 
     def _prefect(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]

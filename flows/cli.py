@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -28,6 +29,7 @@ _EXIT_CODES = """exit codes:
   2    wrong usage: an option, a path, a setting, or a stage before this one has not run
   1    failed, with the reason
   130  interrupted (Ctrl-C), 143 terminated (SIGTERM); run it again to go on
+  141  nobody reads its output any more
 """
 
 _DOWNLOADS = [
@@ -113,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(given)
         with _terminable():
             code: int = options.command(options)
+        # Here and not as Python ends, when nobody could catch it.
+        sys.stdout.flush()
     except SarpipeError as error:
         return _failed(options, error.message, error.hint, error.code, error.exit_code)
     except KeyboardInterrupt:
@@ -120,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Terminated:
         return _failed(options, "terminated", _KEPT, Code.INTERRUPTED, 143)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return 128 + signal.SIGPIPE
         if _is_out_of_memory(error):
             said = f"memory does not suffice ({' '.join(str(error).split())[:200]})"
             return _failed(options, said, _LESS, Code.MEMORY, 1)
@@ -131,6 +137,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _REPORT = "This is a defect of sarpipe: please report it"
 _LESS = "Free some, or --set memory_gb=1 (cubes are then read batch by batch); what was finished is kept"
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads stdout any more, as after ``sarpipe runs --json | head``; what is left then goes nowhere."""
+    try:
+        number = sys.stdout.fileno()
+    except OSError:
+        return False
+    asked = select.poll()
+    asked.register(number, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return True
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -828,12 +848,14 @@ def _dry_run(options: argparse.Namespace, settings: Any) -> int:
 
 def _finished(options: argparse.Namespace, settings: Any, results: dict[str, Any], seen_at: str) -> int:
     from sarpipe.flows.console import print_summary
+    from sarpipe.runs.log import run_cost
     from sarpipe.stages.chain import summarise
 
-    summary = summarise(settings, results)
+    cost = run_cost()
+    summary = summarise(settings, results) | ({"run": cost.document()} if cost else {})
     if options.json:
         print(json.dumps(summary))
-    print_summary(summary, seen_at)
+    print_summary(summary, cost, seen_at)
     return 3 if summary.get("quarantine") else 0
 
 

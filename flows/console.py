@@ -12,6 +12,7 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from sarpipe.runs.cost import Cost
 from sarpipe.stages.step import Step
 
 LOG_SECONDS = 30.0
@@ -71,14 +72,15 @@ def print_lines(lines: Sequence[str]) -> None:
         console.print(escape(line))
 
 
-def print_summary(summary: Mapping[str, Any], seen_at: str) -> None:
+def print_summary(summary: Mapping[str, Any], cost: Cost | None, seen_at: str) -> None:
     """What a run came to.
 
     Args:
         summary: From `sarpipe.stages.chain.summarise`.
+        cost: What it took; None where that is not known.
         seen_at: How to see the run in the Prefect UI; empty where Prefect had no part.
     """
-    print_lines([*_lines(summary), *([seen_at] if seen_at else [])])
+    print_lines([*_lines(summary), *(cost.lines() if cost else []), *([seen_at] if seen_at else [])])
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import MarkdownArtifact
 
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
@@ -15,7 +15,7 @@ from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.embed import plan_embed
 from sarpipe.storage import address
-from sarpipe.tasks.artifact import artifact_key
+from sarpipe.tasks.artifact import artifact_key, show
 from sarpipe.tasks.embed import embed_places
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
@@ -52,9 +52,11 @@ def embed(
         receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
         note_result(receipt, places)
     file = Path(receipt["folder"]) / "embeddings.parquet"
-    create_markdown_artifact(
-        f"`{address(file)}`",
-        key=artifact_key("embeddings", settings, step.name),
-        description=f"{receipt['places']:,} embeddings of model {step.name}",
+    show(
+        MarkdownArtifact(
+            markdown=f"`{address(file)}`",
+            key=artifact_key("embeddings", settings, step.name),
+            description=f"{receipt['places']:,} embeddings of model {step.name}",
+        )
     )
     return receipt

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import TableArtifact
 
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
@@ -15,7 +15,7 @@ from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.evaluate import plan_evaluate
-from sarpipe.tasks.artifact import artifact_key
+from sarpipe.tasks.artifact import artifact_key, show
 from sarpipe.tasks.evaluate import evaluate_embeddings
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
@@ -72,7 +72,7 @@ def _table(evaluation: Path, key: str) -> None:
         }
         for name, method in figures["methods"].items()
     ]
-    create_table_artifact(rows, key=key, description="\n".join(f"- {claim}" for claim in figures["claims"]))
+    show(TableArtifact(table=rows, key=key, description="\n".join(f"- {claim}" for claim in figures["claims"])))
 
 
 def _value(figure: dict[str, Any] | None) -> Any:

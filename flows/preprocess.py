@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import MarkdownArtifact, TableArtifact
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.states import Completed
@@ -30,7 +30,7 @@ from sarpipe.stages.quarantine import publish_quarantine, quarantine_path
 from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
 from sarpipe.storage import address, open_verified
-from sarpipe.tasks.artifact import artifact_key, picture, plain
+from sarpipe.tasks.artifact import artifact_key, picture, plain, show
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import prepared, run_now, settled
 from sarpipe.tasks.preprocess import collect, preprocess_store
@@ -113,14 +113,16 @@ def _collect(
         publish_parquet(settings, units)
     # Shown last: no answer from the server shall keep back what was made.
     where = address(quarantine_path(settings))
-    create_table_artifact(
-        # Ids and reasons come from data, and the UI reads Markdown.
-        [
-            {str(name): plain(str(value)) for name, value in row.items()}
-            for row in listed.head(ENTRIES_SHOWN).to_dict("records")
-        ],
-        key=artifact_key("quarantine", settings, settings.recipe.name),
-        description=f"{len(listed):,} entries, an empty id for a whole store; all in `{where}`",
+    show(
+        TableArtifact(
+            # Ids and reasons come from data, and the UI reads Markdown.
+            table=[
+                {str(name): plain(str(value)) for name, value in row.items()}
+                for row in listed.head(ENTRIES_SHOWN).to_dict("records")
+            ],
+            key=artifact_key("quarantine", settings, settings.recipe.name),
+            description=f"{len(listed):,} entries, an empty id for a whole store; all in `{where}`",
+        )
     )
     return made
 
@@ -164,10 +166,12 @@ def _workers(settings: Settings, busy: int) -> AbstractContextManager[Any]:
 
 def _show_cubes(settings: Settings, cube_set: Path) -> None:
     words = f"A few places of the cubes of recipe {settings.recipe.name}, twelve channels each; all are in"
-    create_markdown_artifact(
-        picture(cubes_picture(open_verified(cube_set)), "webp", "twelve channels of a few places"),
-        key=artifact_key("quicklook", settings, settings.recipe.name),
-        description=f"{words} `{address(cube_set)}`",
+    show(
+        MarkdownArtifact(
+            markdown=picture(cubes_picture(open_verified(cube_set)), "webp", "twelve channels of a few places"),
+            key=artifact_key("quicklook", settings, settings.recipe.name),
+            description=f"{words} `{address(cube_set)}`",
+        )
     )
 
 

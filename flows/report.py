@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import MarkdownArtifact
 
 from sarpipe import __version__
 from sarpipe.flows.naming import counted, rename, trained
 from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
-from sarpipe.runs.log import note_result, stage_log
+from sarpipe.runs.log import note_result, run_cost, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
 from sarpipe.stages.report import plan_report
-from sarpipe.tasks.artifact import artifact_key, page_link
+from sarpipe.tasks.artifact import artifact_key, page_link, show
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
 from sarpipe.tasks.report import write_report
@@ -51,9 +51,14 @@ def report(
         made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
         receipt = run_now(write_report, step, settings, *made_from)
         note_result(receipt, places)
-    create_markdown_artifact(
-        page_link(Path(receipt["folder"]) / "report.html"),
-        key=artifact_key("report", settings, step.name),
-        description=f"The report on model {step.name}",
+    # Of the whole run where this is its last stage. The page itself has nothing that differs from run to run.
+    cost = run_cost()
+    took = f"\n\n{cost.markdown()}" if cost else ""
+    show(
+        MarkdownArtifact(
+            markdown=page_link(Path(receipt["folder"]) / "report.html") + took,
+            key=artifact_key("report", settings, step.name),
+            description=f"The report on model {step.name}",
+        )
     )
     return receipt

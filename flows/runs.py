@@ -11,8 +11,8 @@ from typing import Any
 from sarpipe.errors import UsageError
 from sarpipe.flows.console import print_lines
 from sarpipe.runs.compare import Comparison, Pair, compare
+from sarpipe.runs.cost import energy, energy_of
 from sarpipe.runs.record import Record, find, folder_of, names, newest
-from sarpipe.runs.usage import ASSUMPTION
 from sarpipe.storage import address
 
 _NAMED = 5
@@ -48,7 +48,7 @@ def run_show(options: Namespace, data: Path) -> int:
     )
     for stage in record.stages:
         print_lines(_stage(stage))
-    print_lines([_energy(record.stages)])
+    print_lines([energy(record.stages)])
     not_made = [unit for unit in record.last_units().values() if unit["state"] in ("refused", "failed")]
     print_lines([f"{unit['state']}: {unit['name']}: {unit.get('reason', '')}{_code(unit)}" for unit in not_made])
     return 0
@@ -100,27 +100,8 @@ def _stage(stage: Mapping[str, Any]) -> list[str]:
         f"{stage['stage']:<10} {stage['state']}, {stage['seconds']:,.1f} s{rate}{retries}"
         + (f"; units: {units}" if units else ""),
         f"{'':<10} processor {stage['cpu_seconds']:,.1f} s, {stage['peak_memory_bytes'] / 1e6:,.0f} MB; "
-        f"written {stage['written_bytes'] / 1e6:,.1f} MB; {_energy_of(stage)}",
+        f"written {stage['written_bytes'] / 1e6:,.1f} MB; {energy_of(stage)}",
     ]
-
-
-def _energy_of(stage: Mapping[str, Any]) -> str:
-    if stage["energy_joules"] is not None:
-        return f"{stage['energy_joules'] / 3600:,.3g} Wh ({stage['energy_source']})"
-    if stage["energy_estimate_joules"] is not None:
-        return f"about {stage['energy_estimate_joules'] / 3600:,.3g} Wh (estimate)"
-    return "energy not readable here"
-
-
-def _energy(stages: Sequence[Mapping[str, Any]]) -> str:
-    """That of a run: what was measured, and apart from it what was estimated."""
-    measured = [stage["energy_joules"] for stage in stages if stage["energy_joules"] is not None]
-    guessed = [stage["energy_estimate_joules"] for stage in stages if stage["energy_estimate_joules"] is not None]
-    words = [f"measured {sum(measured) / 3600:,.3g} Wh"] if measured else []
-    words += [f"not readable here; estimate {sum(guessed) / 3600:,.3g} Wh: {ASSUMPTION}"] if guessed else []
-    unknown = len(stages) - len(measured) - len(guessed)
-    words += [f"not known of {unknown} stages"] if unknown else []
-    return "energy: " + ("; ".join(words) or "no stage has ended")
 
 
 def _compared(found: Comparison) -> list[str]:
@@ -143,11 +124,17 @@ def _compared(found: Comparison) -> list[str]:
                 _both(fields["seconds"]),
                 _both(fields["places_per_second"]),
                 _both(fields["energy_joules"]),
-                "" if made is None else "same bytes" if made["same"] else "differs",
+                "" if made is None else _same(made),
             ]
         )
     lines += _table(rows)
     return lines + [f"{name}: {_figure(pair[0])} -> {_figure(pair[1])}" for name, pair in found.figures.items()]
+
+
+def _same(made: Mapping[str, Any]) -> str:
+    if None in made["digests"]:
+        return "of one run alone"
+    return "same bytes" if made["same"] else "differs"
 
 
 def _both(pair: Pair) -> str:

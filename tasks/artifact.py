@@ -7,6 +7,7 @@ import re
 import shlex
 import time
 from pathlib import Path
+from uuid import UUID
 
 from httpx import HTTPError
 from prefect.artifacts import Artifact
@@ -22,6 +23,7 @@ _LONGEST_SECONDS = 300.0
 """Between two updates, however long the last one took: one that a server fails takes a minute of attempts."""
 _PORT = 8300
 """At which the report is served by who wants to see it."""
+_REFUSED = "the Prefect server does not take what this run would show (%s)"
 _MARKUP = re.compile(r"([\\`*\[\]<>|])")
 
 
@@ -68,6 +70,15 @@ def page_link(page: Path) -> str:
     )
 
 
+def show(artifact: Artifact) -> UUID | None:
+    """Make an artifact of the run under way; its id. Where the server does not take it, work goes on all the same."""
+    try:
+        return artifact.create().id  # type: ignore[union-attr]
+    except HTTPError as error:
+        get_run_logger().warning(_REFUSED, type(error).__name__)
+        return None
+
+
 class LiveArtifact:
     """An artifact that is kept up to date, at most every so many seconds and a twentieth of the time.
 
@@ -79,8 +90,10 @@ class LiveArtifact:
     def __init__(self, first: Artifact, every_seconds: float) -> None:
         self._every = every_seconds
         self._log = get_run_logger()
-        self._id = first.create().id  # type: ignore[union-attr]
-        self._next = time.monotonic() + every_seconds
+        began = time.monotonic()
+        self._id = show(first)
+        # The first request of a process is a slow one and says nothing of the next, unless it fails.
+        self._next = time.monotonic() + every_seconds if self._id else self._after(began)
 
     @property
     def due(self) -> bool:
@@ -90,12 +103,23 @@ class LiveArtifact:
     def update(self, now: Artifact) -> None:
         """Show it as it is now. Where the server does not answer, work goes on all the same."""
         began = time.monotonic()
+        if self._id is None:
+            # It is made as soon as the server takes it. One that took it and could not say so has it twice, by one key.
+            self._id = show(now)
+        else:
+            self._change(self._id, now)
+        self._next = self._after(began)
+
+    def _after(self, began: float) -> float:
+        """When it may change again, after a request that began then and has just ended."""
+        ended = time.monotonic()
+        return ended + min(max(self._every, (ended - began) / _SHARE), _LONGEST_SECONDS)
+
+    def _change(self, artifact: UUID, now: Artifact) -> None:
         document = {"data": now.format(), "description": now.description}
         try:
             with get_client(sync_client=True) as client:
                 # The client's own update_artifact sends all of it as an event too, which the server keeps for a week.
-                client.request("PATCH", "/artifacts/{id}", json=document, path_params={"id": self._id})
+                client.request("PATCH", "/artifacts/{id}", json=document, path_params={"id": artifact})
         except HTTPError as error:
-            self._log.warning("the Prefect server does not take what this run would show (%s)", type(error).__name__)
-        ended = time.monotonic()
-        self._next = ended + min(max(self._every, (ended - began) / _SHARE), _LONGEST_SECONDS)
+            self._log.warning(_REFUSED, type(error).__name__)

@@ -23,9 +23,9 @@ class Watch:
 
     def __init__(self, key: str, what: str) -> None:
         self._log = get_run_logger()
-        self._what = what
+        self._key, self._what = key, what
         self._began: tuple[float, int] | None = None
-        self._artifact = LiveArtifact(ProgressArtifact(progress=0.0, key=key, description=what), _EVERY_SECONDS)
+        self._artifact = LiveArtifact(self._bar(0.0, what), _EVERY_SECONDS)
 
     def show(self, done: int, total: int, note: str) -> None:
         """Say how far it is."""
@@ -35,9 +35,10 @@ class Watch:
             return
         said = note if done == total == 1 else f"{done:,} of {total:,}: {note}{self._left(done, total)}"
         self._log.info("%s", said)
-        self._artifact.update(
-            ProgressArtifact(progress=100.0 * done / max(total, 1), description=f"{self._what}: {said}")
-        )
+        self._artifact.update(self._bar(100.0 * done / max(total, 1), f"{self._what}: {said}"))
+
+    def _bar(self, percent: float, words: str) -> ProgressArtifact:
+        return ProgressArtifact(key=self._key, progress=percent, description=words)
 
     def _left(self, done: int, total: int) -> str:
         began, before = self._began or (time.monotonic(), done)

@@ -263,7 +263,7 @@ class Flaky:
                     self.wfile.write(data[: len(data) // 2] if cut else data)
                     self.close_connection = cut
 
-            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer
+            do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _answer
 
         return Handler
 

@@ -17,6 +17,10 @@ _LOOK = (
     "sarpipe quarantine --id ID (or --store NAME), with the same --data and --recipe, shows what is there now; the "
     "list in the folder quarantine/ of the output has the path of each store, and the command that tries it again."
 )
+_TOOK = (
+    "What a run took, in seconds and in energy, differs from run to run, and this page has the same bytes for the same "
+    "input: 'sarpipe runs show last' says it of the last run, 'sarpipe runs' lists all."
+)
 _REASON_CHARACTERS = 400
 _PROVENANCE_CHARACTERS = 100_000
 
@@ -82,6 +86,7 @@ def provenance_section(provenance: Mapping[str, Any]) -> Html:
             "<details><summary>Settings, versions and digests</summary>"
             f"<pre>{text(document[:_PROVENANCE_CHARACTERS] + cut)}</pre></details>"
         ),
+        paragraph(text(_TOOK), "note"),
     )
 
 

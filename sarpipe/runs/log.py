@@ -25,13 +25,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sarpipe.errors import DataError, UsageError, code_of
+from sarpipe.runs.cost import Cost
 from sarpipe.runs.prometheus import write_metrics
 from sarpipe.runs.record import Record, folder_of
 from sarpipe.runs.stage import StageLog, said
 from sarpipe.runs.table import write_table
 from sarpipe.runs.usage import Usage
 from sarpipe.settings import Settings
-from sarpipe.storage import write_small
+from sarpipe.storage import address, write_small
 from sarpipe.storage.durable import fsync_path, make_folder, remove_abandoned, storage_errors, temporaries
 from sarpipe.versions import versions_here
 
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 _run: ContextVar[RunLog | None] = ContextVar("sarpipe_run", default=None)
 _stage: ContextVar[StageLog | None] = ContextVar("sarpipe_stage", default=None)
+_newest: RunLog | None = None
+"""The run that this process has begun last; it may have ended."""
 
 
 class RunLog:
@@ -62,6 +65,7 @@ class RunLog:
         self._lock = Lock()
         self._file: FileIO | None = None
         self._given_up = False
+        self._stages: list[Mapping[str, Any]] = []
         self._started = time.monotonic()
         self._header = self._line(
             "started",
@@ -80,7 +84,14 @@ class RunLog:
 
     def write(self, event: str, **fields: Any) -> None:
         """Add a line."""
-        self.quietly(lambda: self._append(self._line(event, **fields)))
+        line = self._line(event, **fields)
+        if event == "stage":
+            self._stages.append(line)
+        self.quietly(lambda: self._append(line))
+
+    def cost(self) -> Cost | None:
+        """What its stages took that have ended; None where nothing more is logged: then not all of them are known."""
+        return None if self._given_up else Cost(self.id, address(self._settings.data), tuple(self._stages))
 
     def end(self, error: BaseException | None) -> None:
         """Add the last line, and write what is made of all: ``.parquet``, and the metrics for Prometheus."""
@@ -161,7 +172,8 @@ def run_log(settings: Settings, command: str, source: str | None = None) -> Iter
     if _run.get() is not None or os.environ.get("RANK", "0") != "0":
         yield
         return
-    run = RunLog(settings, command, source)
+    global _newest
+    _newest = run = RunLog(settings, command, source)
     token = _run.set(run)
     try:
         yield
@@ -195,6 +207,12 @@ def stage_log(settings: Settings, stage: str, source: str | None = None) -> Iter
         finally:
             noted.close()
             _stage.reset(token)
+
+
+def run_cost() -> Cost | None:
+    """What the run under way took so far; where none is, what the last one took that this process has logged."""
+    run = _run.get() or _newest
+    return None if run is None else run.cost()
 
 
 def note_try(name: str) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from sarpipe.flows.cli import main
+from sarpipe.runs.record import newest
 from sarpipe.simulate import simulate
 
 TINY = ["--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "device=cpu"]
@@ -47,6 +49,11 @@ def test_simulate_then_run_then_run_again(run: Run, tmp_path: Path, scheduler: s
     assert json.loads(again)["units"] == {"total": 1, "computed": 0, "reused": 1, "refused": 0}
     assert set(json.loads(again)["stages"].values()) == {"reused"}
     assert "1 reused" in said
+    last = newest(data, 1)[0]
+    assert json.loads(again)["run"]["id"] == last.id
+    assert "took:   preprocess " in said
+    assert re.search("^energy: (measured|not readable here; estimate) ", said, re.M)
+    assert f"sarpipe runs show {last.id}" in said
     for path in json.loads(again)["outputs"].values():
         assert Path(path).exists()
 

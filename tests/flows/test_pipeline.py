@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sarpipe.codes import Code
 from sarpipe.errors import DataError
 from sarpipe.flows.pipeline import pipeline
 from sarpipe.flows.preprocess import preprocess
+from sarpipe.flows.report import report
 from sarpipe.runs.record import names, read
 from sarpipe.stages.places import load_cubes
 from sarpipe.storage import commit, inspect, open_verified
@@ -184,6 +186,25 @@ def test_each_stage_leaves_its_artifacts(first_run: tuple[dict[str, Any], State[
     }
     assert found["train"].data == 100.0
     assert "report.html" in str(found["report"].data)
+    # What the whole run took is said there, as the page may not say it.
+    rows = re.findall(r"^\| (\w+) \| (?:computed|reused) \| [0-9.,]+ \| .*Wh \(", str(found["report"].data), re.M)
+    assert rows == ["preprocess", "train", "embed", "evaluate", "report"]
+    assert re.search(r"^energy: (measured|not readable here; estimate) [0-9.e-]+ Wh", str(found["report"].data), re.M)
+
+
+def test_the_page_has_the_same_bytes_although_no_two_runs_take_as_long(
+    first_run: tuple[dict[str, Any], State[Any]],
+) -> None:
+    parameters, first = first_run
+    page = Path(first.result()["report"]["folder"]) / "report.html"
+    before = page.read_bytes()
+    state = report(parameters["data"], overrides=TINY, force=True, return_state=True)
+    assert state.result()["computed"]
+    assert page.read_bytes() == before
+    assert "runs show last" in before.decode()
+    (link,) = (str(made.data) for made in artifacts(run_id(state)) if (made.key or "").startswith("report-"))
+    assert "| report | computed |" in link
+    assert "| train |" not in link
 
 
 def test_what_prefect_remembers_but_is_gone_is_made_again(first_run: tuple[dict[str, Any], State[Any]]) -> None:

@@ -38,6 +38,13 @@ def run(server: PrefectServer, stores: Path, scheduler: str, tmp_path_factory: p
     return found[1]
 
 
+_FIELD = (
+    "[...document.querySelectorAll('.schema-form-property')].find(one => "
+    "one.querySelector('.schema-form-property__label')?.innerText.split(' ')[0] === '%s')"
+)
+"""The part of a form that is about one parameter, in JavaScript."""
+
+
 class Page:
     """What the Prefect UI shows: it draws itself after it is loaded, so what is looked for is waited for."""
 
@@ -61,15 +68,31 @@ class Page:
 
     def press(self, label: str, element: str = "button", last: bool = False) -> None:
         """Click on what has this text, with a mouse."""
+        self._click(
+            f"[...document.querySelectorAll({json.dumps(element)})].filter(one => one.offsetParent !== null && "
+            f"one.innerText.trim() === {json.dumps(label)}).at({-1 if last else 0})"
+        )
+
+    def choose(self, parameter: str, kind: str) -> None:
+        """Say in the form of a flow's parameters that one of them has a value, of this kind."""
+        buttons = f"[...({_FIELD % parameter}?.querySelectorAll('button') ?? [])]"
+        self._click(f"{buttons}.find(one => one.innerText.trim() === '{kind}')")
+
+    def fill(self, parameter: str, value: str) -> None:
+        """Type into the form of a flow's parameters, in place of what is there."""
+        self._click(f"{_FIELD % parameter}?.querySelector('input, textarea')")
+        self._browser.ask("document.activeElement.select()")
+        self._browser.press(*value)
+
+    def _click(self, wanted: str) -> None:
+        """Click on an element that a JavaScript expression gives, once it is there."""
         deadline = time.monotonic() + 60
         mark = (
             "document.querySelectorAll('[data-wanted]').forEach(one => one.removeAttribute('data-wanted')); "
-            f"[...document.querySelectorAll({json.dumps(element)})].filter(one => one.offsetParent !== null && "
-            f"one.innerText.trim() === {json.dumps(label)}).at({-1 if last else 0})"
-            "?.setAttribute('data-wanted', 'yes'); document.querySelector('[data-wanted]') !== null"
+            f"({wanted})?.setAttribute('data-wanted', 'yes'); document.querySelector('[data-wanted]') !== null"
         )
         while not self._browser.ask(mark):
-            assert time.monotonic() < deadline, (label, self._browser.ask("document.body.innerText"))
+            assert time.monotonic() < deadline, (wanted, self._browser.ask("document.body.innerText"))
             time.sleep(0.2)
         self._browser.click("[data-wanted]")
 
@@ -98,6 +121,30 @@ def test_a_deployment_is_a_form_with_words_and_defaults(page: Page, own_flows: N
     fields = page.ask("[...document.querySelectorAll('input, textarea')].map(field => field.value)")
     page.picture("form")
     assert {"raw/train/S1GRD", "data"} <= set(fields)
+
+
+def test_what_is_typed_into_the_form_is_refused_or_is_what_a_run_is_made_with(
+    page: Page, server: PrefectServer, own_flows: None
+) -> None:
+    deployment = preprocess.to_deployment("filled-in", parameters={"source": "raw/train/S1GRD"}).apply()
+
+    def made() -> list[dict[str, Any]]:
+        found = {"deployments": {"id": {"any_": [str(deployment)]}}}
+        return [run["parameters"] for run in server.ask("flow_runs/filter", found)]
+
+    page.open(f"/deployments/deployment/{deployment}/run", "Dask worker processes, 1 to 1,024", "Submit")
+    page.fill("data", "nightly")
+    page.choose("workers", "int")
+    page.fill("workers", "0")
+    page.press("Submit")
+    page.text("0 is not valid")
+    page.picture("refused")
+    assert made() == []
+    page.fill("workers", "3")
+    page.press("Submit")
+    page.text("scheduled to start now")
+    (parameters,) = made()
+    assert (parameters["source"], parameters["data"], parameters["workers"]) == ("raw/train/S1GRD", "nightly", 3)
 
 
 def test_a_run_has_a_bar_a_store_and_its_end_in_words(page: Page, run: str) -> None:
@@ -170,11 +217,12 @@ def test_retry_in_the_browser_runs_what_was_mended(
         page.open(f"/runs/flow-run/{made['id']}", "Failed", "no store could be used, 1 was refused")
         shutil.copy(stores / f"{NAMES[0]}.zarr.zip", raw)
         page.press("Retry")
-        page.text("Retry Flow Run")
+        page.text("This will retry flow run")
         page.picture("retry")
         page.press("Retry", last=True)
         assert ended(server, made["id"], but="Failed")["state_name"] == "Completed"
-        page.text("Completed")
+        page.text("Finished in state Completed(", "2 cubes of 1 stores")
+        page.picture("retried")
         assert len(list(kept.glob("cubes/sar-*/ssl4eos12*"))) == 1
     finally:
         os.killpg(worker.pid, signal.SIGKILL)

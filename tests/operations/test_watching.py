@@ -4,7 +4,7 @@ import json
 import re
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from prefect import flow as plain_flow
 from prefect.artifacts import MarkdownArtifact
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import State
 from real_server import PrefectServer
 
@@ -22,7 +23,7 @@ from sarpipe.flows.train import train
 from sarpipe.settings import resolve
 from sarpipe.stages.preprocess import StoreReceipt
 from sarpipe.stages.step import Step
-from sarpipe.tasks.artifact import LiveArtifact, artifact_key, plain
+from sarpipe.tasks.artifact import LiveArtifact, artifact_key, plain, show
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.stores import StoreTable
 
@@ -230,6 +231,48 @@ def test_work_goes_on_where_the_server_does_not_take_an_update(server: PrefectSe
         return "went on"
 
     assert ghost() == "went on"
+
+
+@pytest.fixture
+def between(server: PrefectServer, own_flows: None, flaky: Callable[[str], Any]) -> Iterator[Any]:
+    """What stands before the server of these flows and fails as it is told."""
+    proxy = flaky(server.url.split("/")[2])
+    # A request that fails is given up at once: by itself Prefect asks for a minute.
+    with temporary_settings({PREFECT_API_URL: f"http://{proxy.address}/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield proxy
+
+
+NO_ARTIFACT = "^POST /api/artifacts/$"
+
+
+@pytest.mark.parametrize("failure", ["500", "503", "reset"])
+def test_an_artifact_that_was_not_made_is_made_by_its_next_update(
+    server: PrefectServer, artifacts: Watched, between: Any, failure: str
+) -> None:
+    @plain_flow(name="unseen")
+    def unseen() -> None:
+        between.fail(failure, failure, of=NO_ARTIFACT)
+        assert show(MarkdownArtifact(key="once", markdown="never seen")) is None
+        live = LiveArtifact(MarkdownArtifact(key="unseen", markdown="first"), 0.0)
+        live.update(MarkdownArtifact(key="unseen", markdown="second"))
+        live.update(MarkdownArtifact(key="unseen", markdown="third"))
+
+    state: State[Any] = unseen(return_state=True)
+    assert state.is_completed()
+    assert [made["data"] for made in artifacts(state).values()] == ["third"]
+    assert between.count(NO_ARTIFACT) == 3
+    assert sum("does not take what this run would show" in said for said in drained(server, state)) == 2
+
+
+def test_a_run_that_can_show_nothing_makes_all_the_same(
+    preprocessed: State[Any], server: PrefectServer, artifacts: Watched, between: Any, stores: Path, data: Path
+) -> None:
+    between.fail(*["500"] * 100, of=NO_ARTIFACT)
+    state: State[Any] = preprocess(str(stores), str(data), return_state=True)
+    assert state.is_completed()
+    assert lines(state)[0] == "4 cubes of 2 stores, 0 of them computed now; 0 places quarantined, 1 stores refused"
+    assert artifacts(state) == {}
+    assert any("does not take what this run would show" in said for said in drained(server, state))
 
 
 def test_keys_keep_folders_and_recipes_apart(tmp_path: Path) -> None:
