@@ -558,9 +558,10 @@ def _add_gc(commands: Any) -> None:
         commands,
         "gc",
         "remove what can never be of use",
-        "Remove from DIR what killed runs have left, what is damaged, and what other versions of sarpipe have made if "
-        "nothing that stays was made from it. Embeddings, reports and studies stay unless they are damaged, and so "
-        "does all that they were made from. Beside a run it is safe; a rerun afterwards makes nothing anew.",
+        "Remove from DIR what killed runs have left, and what other versions of sarpipe have made if nothing that "
+        "stays was made from it. What a killed run had finished is put in its place. Embeddings, reports and studies "
+        "stay, and so do all that they were made from and what is damaged. Beside a run it is safe; a rerun afterwards "
+        "makes nothing anew.",
         ["sarpipe gc --dry-run", "sarpipe gc", "sarpipe gc --data other --json"],
     )
     _add_data(command)

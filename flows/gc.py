@@ -10,12 +10,16 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from sarpipe.flows.console import Console
-from sarpipe.stages.gc import collect, find_garbage
+from sarpipe.stages.gc import collect, find_garbage, put_back
 from sarpipe.storage import address
 
 
 def run_gc(options: Namespace, data: Path) -> int:
     """Do what the command line asks for; its exit code."""
+    back = list(put_back(data, dry_run=options.dry_run))
+    for folder in back:
+        said = "whole beside its place, where it could go" if options.dry_run else "whole, and back in its place"
+        print(f"left by a killed run, {said}: {folder}", file=sys.stderr)
     with Console() as console:
         found, stays = find_garbage(data, lambda done, total, name: console.progress("verify", done, total, name))
     gone = []
@@ -37,6 +41,7 @@ def run_gc(options: Namespace, data: Path) -> int:
                     "status": "planned" if options.dry_run else "completed",
                     "removed": [{"path": str(one.path), "why": one.why, "bytes": one.bytes} for one in gone],
                     "bytes": total,
+                    "put_back": list(map(str, back)),
                     "kept": sorted(map(str, taken)),
                     "damaged": [address(look.folder) for look in stays if look.state == "damaged"],
                     "unreadable": [address(look.folder) for look in stays if look.state == "unreadable"],

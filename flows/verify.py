@@ -58,7 +58,8 @@ def _lines(found: Verified) -> list[str]:
         f"not made by sarpipe, and left alone: {look.folder / name}" for look in found.looks for name in look.beside
     ]
     lines += [
-        f"left by a killed run: {left.path} ({decimal(left.bytes)}); 'sarpipe gc' removes it"
+        f"left by a killed run: {left.path} ({decimal(left.bytes)}); "
+        + ("'sarpipe gc' removes it" if left.instead is None else "whole: a rerun or 'sarpipe gc' puts it in its place")
         for left in found.leftovers
     ]
     return lines
@@ -87,5 +88,7 @@ def _document(found: Verified) -> dict[str, object]:
         + [{"kind": "note", "folder": address(path), "why": [hint], "again": ""} for path, hint in found.notes],
         "unreadable": [{"folder": address(look.folder), "why": list(look.wrong)} for look in found.unreadable],
         "under_way": [address(look.folder) for look in found.looks if look.state == "under way"],
-        "leftovers": [{"path": str(left.path), "bytes": left.bytes} for left in found.leftovers],
+        "leftovers": [
+            {"path": str(left.path), "bytes": left.bytes, "whole": left.instead is not None} for left in found.leftovers
+        ],
     }

@@ -34,6 +34,7 @@ from sarpipe.runs.usage import Usage
 from sarpipe.settings import Settings
 from sarpipe.storage import address, write_small
 from sarpipe.storage.durable import fsync_path, make_folder, remove_abandoned, storage_errors, temporaries
+from sarpipe.storage.lock import in_use
 from sarpipe.versions import versions_here
 
 if TYPE_CHECKING:
@@ -167,11 +168,18 @@ class RunLog:
 
 @contextmanager
 def run_log(settings: Settings, command: str, source: str | None = None) -> Iterator[None]:
-    """Log what happens in a ``with`` block as one run, unless it is a part of one already."""
+    """Log what happens in a ``with`` block as one run, unless it is a part of one already. Until its end 'sarpipe gc'
+    leaves alone what it may read.
+    """
     # Of several processes that torchrun has started, the first speaks for all.
     if _run.get() is not None or os.environ.get("RANK", "0") != "0":
         yield
         return
+    with in_use(settings.data):
+        yield from _logged(settings, command, source)
+
+
+def _logged(settings: Settings, command: str, source: str | None) -> Iterator[None]:
     global _newest
     _newest = run = RunLog(settings, command, source)
     token = _run.set(run)

@@ -133,16 +133,20 @@ def current_set(settings: Settings) -> Artefact:
     if checksum != digest_json(name) or Path(name).name != name:
         raise DamagedError(f"{note} is damaged", "Run 'sarpipe preprocess SOURCE' again")
     try:
-        return synced(settings.cubes_folder / name)
+        found = synced(settings.cubes_folder / name)
     except FileNotFoundError as error:
         raise UsageError(
             f"{settings.cubes_folder / name} is gone", "Run 'sarpipe preprocess SOURCE' again", code=Code.NOT_MADE
         ) from error
+    if not str(found.meta.get("key")).startswith(name.rsplit("-", 1)[-1]):
+        why = f"{address(found.folder)} has the key of something else"
+        raise DamagedError(why, "Run 'sarpipe preprocess SOURCE' again")
+    return found
 
 
 def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str, Refusal]) -> None:
     with ThreadPoolExecutor(LOOKS) as looking:
-        artefacts = list(looking.map(lambda unit: fetched(Path(unit["folder"]), unit["digest"]), units))
+        artefacts = list(looking.map(_unit, units))
     for artefact in artefacts:
         check_unit(artefact)
     index = _concatenate([_with_place(artefact) for artefact in artefacts], _empty_index())
@@ -177,6 +181,15 @@ def _write_set(folder: Path, units: Sequence[StoreReceipt], refused: Mapping[str
         },
     )
     _write_json(folder / "counts.json", _counts(artefacts, kept, quarantine, refused))
+
+
+def _unit(receipt: StoreReceipt) -> Artefact:
+    """The unit that a receipt is of. The set's key holds its digest, so no other will do."""
+    found = fetched(Path(receipt["folder"]), receipt["digest"])
+    if found.digest != receipt["digest"]:
+        hint = "Run it again: it is looked at anew"
+        raise DamagedError(f"{address(found.folder)} was replaced by other bytes while the set was made", hint)
+    return found
 
 
 def _counts(

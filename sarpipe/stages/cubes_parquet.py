@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sarpipe.cubes_parquet import write_cubes_parquet
 from sarpipe.settings import Settings
-from sarpipe.stages.step import Receipt, Step, make, plan_step
+from sarpipe.stages.step import Receipt, Step, make, plan_step, put_away
 from sarpipe.storage import inspect, write_small
 
 CODE = ("channels.py", "cubes_parquet.py")
@@ -43,11 +43,15 @@ def make_parquet(settings: Settings, unit: Receipt, *, force: bool = False) -> N
     make(step, lambda out: write_cubes_parquet(out / FILE, folder, provenance))
 
 
-def with_parquet(settings: Settings, step: Step) -> Step:
-    """The step of a store whose unit is there, if it is there as Parquet too; else a step with that still to do."""
+def with_parquet(settings: Settings, step: Step, *, remember: bool) -> Step:
+    """The step of a store whose unit is there, if it is there as Parquet too; else a step with that still to do.
+    ``remember`` as of `sarpipe.stages.preprocess.plan_preprocess`.
+    """
     if not step.done or step.folder is None:
         return step
     parquet = plan_parquet(settings, step.name, inspect(step.folder).digest)
+    if parquet.done and remember:
+        put_away(parquet)
     return step if parquet.done else replace(step, state="partial", why=f"there, but not as Parquet: {parquet.why}")
 
 

@@ -6,18 +6,28 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from sarpipe.errors import UsageError
-from sarpipe.stages.inventory import CHECKPOINTS, current, damaged_notes, left_files, left_folders, maker, size_of
+from sarpipe.errors import DamagedError, UsageError
+from sarpipe.stages.inventory import (
+    CHECKPOINTS,
+    KEY_DIGITS,
+    artefacts,
+    current,
+    damaged_current,
+    left_files,
+    left_folders,
+    maker,
+    size_of,
+)
 from sarpipe.stages.places import cubes_digest
-from sarpipe.stages.verify import Look, OnArtefact, examine, verify
-from sarpipe.storage import address, code_version, folders, small_files
-from sarpipe.storage.artefact import remove, sweep
+from sarpipe.stages.verify import Look, OnArtefact, examine, to_put_back, verify
+from sarpipe.storage import Artefact, address, code_version, folders, inspect, small_files
+from sarpipe.storage.artefact import MANIFEST, remove, sweep
 from sarpipe.storage.durable import is_abandoned, remove_abandoned, storage_errors
-from sarpipe.storage.lock import exclusive, is_held
+from sarpipe.storage.lock import exclusive, is_held, unused
 
 _PRODUCTS = ("embeddings", "smaller form", "report", "study", "scores")
 """What people take away, of whatever version: never garbage."""
@@ -56,20 +66,47 @@ def find_garbage(data: Path, on_artefact: OnArtefact) -> tuple[list[Garbage], li
     Raises:
         UsageError: The output is at a URL: other machines may use it, and no lock tells.
     """
-    if address(data) != str(data):
-        raise UsageError(
-            f"{address(data)} may be in use by other machines, and no lock tells",
-            "Remove what you know to be useless with the tools of the store; 'sarpipe verify' names what is damaged",
-        )
+    _check_local(data)
     looks = verify(data, on_artefact).looks
     stays = [look for look in looks if look.state in ("damaged", "unreadable")]
     return [*_left(data), *_checkpoints(looks), *_outdated(data, looks)], stays
 
 
+def put_back(data: Path, *, dry_run: bool = False) -> Iterator[Path]:
+    """Put in its place what killed runs have finished, or set aside, where nothing whole is there: it is no garbage.
+
+    Yields:
+        The artefacts that were put back, or with ``dry_run`` those that could be.
+
+    Raises:
+        UsageError: The output is at a URL.
+        StorageError: The folder cannot be written to.
+    """
+    _check_local(data)
+    for folder in sorted({folder for _, folder in left_folders(data)}):
+        if is_held(maker(folder)) or to_put_back(folder) is None:
+            continue
+        if dry_run or _locked(folder, _swept)():
+            yield folder
+
+
+def _check_local(data: Path) -> None:
+    if address(data) != str(data):
+        raise UsageError(
+            f"{address(data)} may be in use by other machines, and no lock tells",
+            "Remove what you know to be useless with the tools of the store; 'sarpipe verify' names what is damaged",
+        )
+
+
+def _swept(folder: Path) -> bool:
+    return sweep(folder, folder.name[-KEY_DIGITS:])
+
+
 def collect(garbage: Iterable[Garbage]) -> Iterator[Garbage]:
     """Remove garbage, one thing at a time; what a run has taken up since it was found stays.
 
-    Safe beside runs: each thing is removed under the lock of who makes it. Safe when killed: an artefact leaves its
+    Safe beside runs: each thing is removed under the lock of who makes it, and an artefact only while no run is under
+    way that could have taken it up, and if still nothing was made from it. Safe when killed: an artefact leaves its
     place by one rename.
 
     Yields:
@@ -84,8 +121,8 @@ def collect(garbage: Iterable[Garbage]) -> Iterator[Garbage]:
 def _left(data: Path) -> Iterator[Garbage]:
     why = "left by a run that was killed"
     for path, folder in left_folders(data):
-        if not is_held(maker(folder)):
-            yield Garbage(path, why, size_of(path), _locked(folder, sweep))
+        if not is_held(maker(folder)) and path != to_put_back(folder):
+            yield Garbage(path, why, size_of(path), _locked(folder, _swept))
     for path in left_files(data):
         if is_abandoned(path):
             yield Garbage(path, why, size_of(path), partial(remove_abandoned, path))
@@ -107,13 +144,18 @@ def _checkpoints(looks: Sequence[Look]) -> Iterator[Garbage]:
             yield Garbage(folder, why, size_of(folder), _locked(look.folder, remove))
 
 
-def _garbage(look: Look, why: str) -> Garbage:
+def _garbage(data: Path, look: Look, looks: Mapping[Path, Look]) -> Garbage:
+    why = "made by another version of the code, and nothing that stays was made from it"
+
     def removed(folder: Path) -> bool:
-        now = examine(folder, look.kind)
-        if now.state != "whole" or now.artefact != look.artefact or now.beside:
-            return False
-        remove(folder)
-        return True
+        with unused(data):
+            if folder not in _useless(data, _looks_now(data, looks)):
+                return False
+            now = examine(folder, look.kind)
+            if now.state != "whole" or now.artefact != look.artefact or now.beside:
+                return False
+            remove(folder)
+            return True
 
     return Garbage(look.folder, why, size_of(look.folder), _locked(look.folder, removed))
 
@@ -130,11 +172,42 @@ def _locked(folder: Path, removed: Callable[[Path], bool]) -> Callable[[], bool]
 
 
 def _outdated(data: Path, looks: Sequence[Look]) -> Iterator[Garbage]:
-    if any(look.artefact is None for look in looks):
-        # What it was made from is not known.
-        return
-    codes = _codes()
     known = {look.folder: look for look in looks}
+    useless = _useless(data, known)
+    yield from (_garbage(data, look, known) for folder, look in known.items() if folder in useless)
+
+
+def _looks_now(data: Path, before: Mapping[Path, Look]) -> dict[Path, Look]:
+    """What lies there now, by the manifests alone: what has another one than before counts as under way."""
+    looks = {}
+    for folder, kind in artefacts(data):
+        look = before.get(folder)
+        try:
+            artefact = _inspected(folder, _signature(folder))
+        except (OSError, DamagedError):
+            artefact = None
+        same = look is not None and look.artefact == artefact
+        looks[folder] = look if look is not None and same else Look(folder, kind, artefact, (), "under way")
+    return looks
+
+
+def _signature(folder: Path) -> tuple[int, ...]:
+    status = (folder / MANIFEST).stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@lru_cache(maxsize=1 << 16)
+def _inspected(folder: Path, signature: tuple[int, ...]) -> Artefact:
+    """The manifest, read again where the system says that it is another: it is looked at before each removal."""
+    return inspect(folder)
+
+
+def _useless(data: Path, known: Mapping[Path, Look]) -> set[Path]:
+    """The artefacts that another version has made, and that nothing needs which stays."""
+    if any(look.artefact is None for look in known.values()):
+        # What it was made from is not known.
+        return set()
+    codes = _codes()
     whole = {folder: look for folder, look in known.items() if look.state == "whole"}
     outdated = {
         folder
@@ -143,14 +216,12 @@ def _outdated(data: Path, looks: Sequence[Look]) -> Iterator[Garbage]:
     }
     products = {folder for folder, look in whole.items() if look.kind.name in _PRODUCTS}
     kept = _with_origins((known.keys() - outdated) | products | _current_sets(data, whole), known)
-    for folder, look in whole.items():
-        if folder not in kept and not look.beside:
-            yield _garbage(look, "made by another version of the code, and nothing that stays was made from it")
+    return {folder for folder, look in whole.items() if folder not in kept and not look.beside}
 
 
 def _current_sets(data: Path, whole: Mapping[Path, Look]) -> set[Path]:
     """The sets that the later stages take, whatever version made them; all of a recipe whose note is damaged."""
-    unknown = {note.parent for note, _ in damaged_notes(data)}
+    unknown = {note.parent for note, _ in damaged_current(data)}
     sets = {folder for folder, look in whole.items() if look.kind.name == "set" and folder.parent in unknown}
     for recipe in folders(data / "cubes"):
         if recipe not in unknown:
@@ -207,6 +278,7 @@ def _meta(look: Look) -> Mapping[str, Any]:
     return {} if look.artefact is None else look.artefact.meta
 
 
+@cache
 def _codes() -> dict[str, str]:
     """The versions that the stages' code has now, by the kind of what it makes."""
     # Imported here, as these take seconds that 'sarpipe verify' need not wait.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from sarpipe.storage.artefact import leftovers
 from sarpipe.storage.durable import temporaries
 
 CHECKPOINTS = ".checkpoints"
+_BETWEEN_SECONDS = 0.3
+"""Longer than two small files take to be put in place."""
 KEY_DIGITS = 12
 """Of the key, at the end of the name of an artefact's folder."""
 
@@ -70,12 +73,7 @@ def artefacts(data: Path) -> list[tuple[Path, Kind]]:
 
 def damaged_notes(data: Path) -> Iterator[tuple[Path, str]]:
     """Small files that are damaged, as far as they have checksums, and what to do about each."""
-    for recipe in folders(data / "cubes"):
-        for note in small_files(recipe, "current.json"):
-            if not _is_intact(note, "set"):
-                yield note, f"'{_PREPROCESS}' writes it anew"
-            elif recipe / current(note) not in folders(recipe):
-                yield note, f"it names {current(note)}, which is gone: '{_PREPROCESS}' makes it anew"
+    yield from damaged_current(data)
     for note in small_files(data / "quarantine", ".parquet"):
         if not _is_list_intact(note):
             yield note, f"'{_PREPROCESS}' writes it anew"
@@ -87,13 +85,23 @@ def damaged_notes(data: Path) -> Iterator[tuple[Path, str]]:
             yield note, "Delete it: 'sarpipe preprocess' takes the checksums of that store anew"
 
 
+def damaged_current(data: Path) -> Iterator[tuple[Path, str]]:
+    """As `damaged_notes`, those that say which set is the current one of a recipe."""
+    for recipe in folders(data / "cubes"):
+        for note in small_files(recipe, "current.json"):
+            if not _is_intact(note, "set"):
+                yield note, f"'{_PREPROCESS}' writes it anew"
+            elif recipe / current(note) not in folders(recipe):
+                yield note, f"it names {current(note)}, which is gone: '{_PREPROCESS}' makes it anew"
+
+
 def current(note: Path) -> str:
     """The name of the set that an intact ``current.json`` names."""
     return str(json.loads(read_small(note))["set"])
 
 
 def left_folders(data: Path) -> Iterator[tuple[Path, Path]]:
-    """Folders that are being filled or replaced, or were when their maker was killed; and the artefact of each."""
+    """Folders that are being filled, replaced or removed, or were when who did so was killed; the artefact of each."""
     for home in _HOMES:
         for parent in _parents(data, home):
             yield from ((path, folder) for path, folder in leftovers(parent) if _kind(home, folder.name) is not None)
@@ -138,7 +146,16 @@ def _kind(home: str, name: str) -> Kind | None:
 
 
 def _is_list_intact(note: Path) -> bool:
-    """Whether a list of the quarantine is what was written, in both its files."""
+    """Whether a list of the quarantine is what was written, in both its files. They are written one after the other, so
+    it is looked at twice.
+    """
+    if _agree(note):
+        return True
+    time.sleep(_BETWEEN_SECONDS)
+    return _agree(note)
+
+
+def _agree(note: Path) -> bool:
     # Imported here: what reads tables takes seconds to import, and is needed only where there are some.
     from sarpipe.stages.quarantine import as_csv, read_list
 

@@ -42,7 +42,7 @@ from sarpipe.ssl4eo.remote import (
 )
 from sarpipe.ssl4eo.zarr2 import array_info
 from sarpipe.stages.cubes_parquet import with_parquet
-from sarpipe.stages.step import Receipt, Step, made_from, made_here, make, plan_step, receipt, refused
+from sarpipe.stages.step import Receipt, Step, made_from, made_here, make, plan_step, put_away, receipt, refused
 from sarpipe.storage import Artefact, RemotePath, file_sha256, inspect
 
 CODE = ("channels.py", "preprocess", "ssl4eo")
@@ -71,7 +71,8 @@ def plan_preprocess(
     """One step for each store that ``source`` names, in the order of their names.
 
     A store that cannot be opened is a step too, ``refused``. With ``remember`` the checksums of unpacked stores that
-    are seen for the first time are written down; without it nothing is written.
+    are seen for the first time are written down, and what killed runs have left beside whole units is put away;
+    without it nothing is written.
 
     Raises:
         UsageError: There is nothing at ``source``, or no store.
@@ -85,7 +86,9 @@ def plan_preprocess(
     with ThreadPoolExecutor(REQUESTS if waits else LOOKS) as looking:
         look = partial(_plan_store, settings, force=force, remember=remember)
         steps = list(looking.map(look, stores))
-        return list(looking.map(partial(with_parquet, settings), steps)) if settings.format == "parquet" else steps
+        if settings.format == "parquet":
+            steps = list(looking.map(partial(with_parquet, settings, remember=remember), steps))
+        return steps
 
 
 def make_store(step: Step, settings: Settings) -> StoreReceipt:
@@ -142,6 +145,8 @@ def _plan_store(settings: Settings, source: Source, *, force: bool, remember: bo
         force=force,
     )
     step = made_from(planned, source, _places(opened))
+    if step.done and remember:
+        put_away(step)
     try:
         if step.done and isinstance(opened, Bundle) and _is_mended(step, opened):
             return replace(step, state="forced", why="there, but a place that could not be read is now another")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,7 +33,7 @@ from sarpipe.storage import (
     open_verified,
     synced,
 )
-from sarpipe.storage.artefact import MANIFEST, ensure
+from sarpipe.storage.artefact import MANIFEST, ensure, is_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,11 +145,10 @@ def open_index(source: Source, data: Path, say: Callable[[str], None]) -> Index:
     code = code_version(CODE)
     key = digest_json({"stage": "search", "inputs": {"embeddings": source.digest}, "code": code})
     folder = data / "search" / f"index-{key[:12]}"
-    try:
-        open_verified(folder, unread=(DIRECTIONS,))
-        return Index.read(folder)
-    except (FileNotFoundError, DamagedError):
-        index = _make_index(source, say)
+    with suppress(FileNotFoundError, DamagedError):
+        if is_of(open_verified(folder, unread=(DIRECTIONS,)), {"key": key}):
+            return Index.read(folder)
+    index = _make_index(source, say)
     if len(index) <= EXACT_MOST:
         return index
     say(f"keeping the index of {len(index):,} places in {folder}")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sarpipe.codes import Code
-from sarpipe.errors import DamagedError, DataError, UsageError
+from sarpipe.errors import DamagedError, DataError, StorageError, UsageError
 from sarpipe.runs.log import measured
 from sarpipe.settings import flat
 from sarpipe.ssl4eo import Source
-from sarpipe.storage import Artefact, code_version, digest_json, ensure, inspect, synced
+from sarpipe.storage import Artefact, address, code_version, digest_json, ensure, inspect, synced
+from sarpipe.storage.artefact import is_of, left_beside, recoverable, sweep
+from sarpipe.storage.lock import exclusive
 from sarpipe.versions import versions_here
 
 State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
@@ -146,6 +149,16 @@ def make(step: Step, write: Callable[[Path], None]) -> tuple[Artefact, bool]:
     return ensure(step.folder, step.meta, measured(step.name, write), force=step.state == "forced")
 
 
+def put_away(step: Step) -> None:
+    """Remove what killed runs have left beside an artefact that is there and whole, unless another run makes it anew:
+    nobody makes it, so nobody else would.
+    """
+    if step.folder is not None and left_beside(step.folder):
+        # Where nothing can be written, nothing is to be put away either.
+        with suppress(BlockingIOError, StorageError), exclusive(step.folder, wait=False):
+            sweep(step.folder, step.key)
+
+
 def receipt(step: Step, artefact: Artefact, *, computed: bool, seconds: float) -> Receipt:
     """The receipt of a step."""
     return {
@@ -175,18 +188,24 @@ def require(step: Step, command: str) -> Artefact:
 
 
 def _look(folder: Path, meta: Mapping[str, Any], *, force: bool) -> tuple[State, str]:
+    state: State = "done"
+    why = "there, checksums verified"
     try:
-        artefact = synced(folder)
+        if not is_of(synced(folder), meta):
+            state, why = "damaged", f"{address(folder)} has the key of something else"
     except FileNotFoundError:
         return "missing", _why_missing(folder, meta)
     except DamagedError as error:
-        return "damaged", error.message
-    if artefact.meta.get("key") != meta["key"]:
-        return "damaged", f"{folder} has the key of something else"
-    return ("forced", "there, but to be made again (--force)") if force else ("done", "there, checksums verified")
+        state, why = "damaged", error.message
+    if force:
+        # Also what is damaged now: another run may have mended it until it is this one's turn.
+        return "forced", f"{'there' if state == 'done' else why}, but to be made again (--force)"
+    return state, why
 
 
 def _why_missing(folder: Path, meta: Mapping[str, Any]) -> str:
+    if recoverable(folder, str(meta["key"])) is not None:
+        return "finished by a run that was killed: it is put in its place"
     label = folder.name.rsplit("-", 1)[0]
     same = re.compile(re.escape(label) + "-[0-9a-f]{12}")
     below = folder.parent.iterdir() if folder.parent.is_dir() else ()

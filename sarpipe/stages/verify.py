@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from sarpipe.stages.inventory import (
     size_of,
 )
 from sarpipe.storage import Artefact, address, brought, inspect
-from sarpipe.storage.artefact import differences, strays
+from sarpipe.storage.artefact import differences, recoverable, strays
 from sarpipe.storage.durable import is_abandoned
 from sarpipe.storage.lock import is_held
 
@@ -55,10 +56,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What a run that was killed has left, and nobody needs."""
+    """What a run that was killed has left.
+
+    Attributes:
+        path: It.
+        bytes: Of its files.
+        instead: The artefact that it is whole for, as nothing whole is in that place; None: nobody needs it.
+    """
 
     path: Path
     bytes: int
+    instead: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -162,10 +170,19 @@ def _read(folder: Path) -> tuple[Artefact | None, tuple[str, ...]]:
     return artefact, tuple(wrong)
 
 
+def to_put_back(folder: Path) -> Path | None:
+    """What killed runs have left of an artefact and is whole, where nothing whole is in its place; None also where the
+    system does not say. Changes nothing.
+    """
+    with suppress(OSError):
+        return recoverable(folder, folder.name[-KEY_DIGITS:])
+    return None
+
+
 def _leftovers(data: Path) -> Iterator[Leftover]:
     for path, folder in left_folders(data):
         if not is_held(maker(folder)):
-            yield Leftover(path, size_of(path))
+            yield Leftover(path, size_of(path), folder if path == to_put_back(folder) else None)
     for path in left_files(data):
         if is_abandoned(path):
             yield Leftover(path, size_of(path))

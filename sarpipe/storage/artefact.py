@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sarpipe.errors import DamagedError, StorageError
-from sarpipe.storage.durable import fsync_path, fsync_tree, make_folder, storage_errors
+from sarpipe.storage.durable import exchange, fsync_path, fsync_tree, make_folder, storage_errors
 from sarpipe.storage.key import digest_json, file_sha256
 from sarpipe.storage.lock import exclusive
 from sarpipe.storage.verified import known_sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_TEMPORARY, _ASIDE = ".tmp-", ".old-"
-"""Starts of the names of a folder that is being filled, and of one that is being replaced."""
+_TEMPORARY, _ASIDE, _GONE = ".tmp-", ".old-", ".gone-"
+"""Starts of the names of a folder that is being filled, of one that is being replaced, and of one that is removed."""
 AGAIN = "Run the stage again: it makes this anew"
 
 
@@ -59,8 +60,8 @@ def commit(folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None])
     """Make the artefact at ``folder``: all of it, or nothing.
 
     ``write`` fills a temporary folder beside it; then every file is synced, the manifest is written last,
-    and one rename puts the folder in place. An artefact that stood there is replaced. One maker at a time: call it
-    through `ensure`, or hold `sarpipe.storage.lock.exclusive`.
+    and one rename puts the folder in place. An artefact that stood there changes places with it, and is removed. One
+    maker at a time: call it through `ensure`, or hold `sarpipe.storage.lock.exclusive`.
 
     Args:
         folder: Where it shall be.
@@ -111,16 +112,21 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     temporary = _temporary(folder)
     with storage_errors(folder):
         make_folder(folder.parent)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         _remove(temporary)
         temporary.mkdir()
         try:
             yield temporary
             fsync_tree(temporary)
-            _put_in_place(temporary, folder)
         except BaseException:
             # A thread of the writer's libraries may still be writing there; what is left is swept by the next maker.
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        # From here on it is finished: what goes wrong, or is interrupted, leaves it to the next maker to find.
+        _put_in_place(temporary, folder)
+        _remove(temporary)
+        _remove(_aside(folder))
 
 
 def inspect(folder: Path) -> Artefact:
@@ -157,14 +163,31 @@ def open_verified(folder: Path, *, unread: Collection[str] = ()) -> Artefact:
 
     Raises:
         FileNotFoundError: There is none.
-        DamagedError: A file is missing, is one too many within a folder of ours, differs, or is a link; the message
-            names it.
+        DamagedError: A file is missing, is one too many within a folder of ours, differs, is a link, or lies where the
+            disk fails; the message names it.
     """
-    artefact = inspect(folder)
-    for difference in differences(artefact, unread=unread):
-        stage = artefact.meta.get("stage")
-        raise DamagedError(difference, f"Run stage {stage} again: it makes this anew" if stage else AGAIN)
+    again = AGAIN
+    try:
+        artefact = inspect(folder)
+        if artefact.meta.get("stage"):
+            again = f"Run stage {artefact.meta['stage']} again: it makes this anew"
+        difference = next(differences(artefact, unread=unread), None)
+    except OSError as error:
+        # Bytes that the disk does not give back are lost as those are that it gives back otherwise. Not so where it is
+        # a matter of permission or of open files.
+        if error.errno != errno.EIO:
+            raise
+        difference = f"{error.filename or folder} cannot be read: {error.strerror}"
+    if difference is not None:
+        raise DamagedError(difference, again)
     return artefact
+
+
+def is_of(artefact: Artefact, meta: Mapping[str, Any]) -> bool:
+    """Whether it was made for the key in ``meta``. One that is whole may have come into the place of another, by who
+    has renamed it or put back a copy.
+    """
+    return bool(artefact.meta.get("key") == meta.get("key"))
 
 
 def differences(artefact: Artefact, *, unread: Collection[str] = ()) -> Iterator[str]:
@@ -200,9 +223,9 @@ def is_stray(name: str, files: Collection[str]) -> bool:
 def ensure(
     folder: Path, meta: Mapping[str, Any], write: Callable[[Path], None], *, force: bool = False
 ) -> tuple[Artefact, bool]:
-    """Give the verified artefact at ``folder``; make it if it is missing or damaged.
+    """Give the verified artefact at ``folder``; make it if it is missing, damaged, or that of another key.
 
-    What is there and whole is taken whatever its ``meta``: the name of the folder holds the key.
+    What is there and whole is taken whatever else its ``meta`` says, versions of libraries for one.
 
     Returns:
         The artefact, and whether it was made now (``False``: it was there and whole).
@@ -211,12 +234,12 @@ def ensure(
         StorageError: The disk is full, or the folder cannot be written to.
     """
     with exclusive(folder):
-        sweep(folder)
+        sweep(folder, str(meta.get("key", "")))
         if not force:
-            try:
-                return open_verified(folder), False
-            except (FileNotFoundError, DamagedError):
-                pass
+            with suppress(FileNotFoundError, DamagedError):
+                found = open_verified(folder)
+                if is_of(found, meta):
+                    return found, False
         return commit(folder, meta, write), True
 
 
@@ -226,12 +249,12 @@ def remove(folder: Path) -> None:
     Raises:
         StorageError: The folder cannot be written to.
     """
-    aside = _aside(folder)
+    gone = _gone(folder)
     with storage_errors(folder):
-        _remove(aside)
-        os.rename(folder, aside)
+        _remove(gone)
+        os.rename(folder, gone)
         fsync_path(folder.parent)
-        _remove(aside)
+        _remove(gone)
 
 
 def leftovers(parent: Path) -> Iterator[tuple[Path, Path]]:
@@ -241,9 +264,49 @@ def leftovers(parent: Path) -> Iterator[tuple[Path, Path]]:
         It, and the artefact that it was to be, or was.
     """
     for path in sorted(parent.glob(".*-*")):
-        for start in (_TEMPORARY, _ASIDE):
+        for start in (_TEMPORARY, _ASIDE, _GONE):
             if path.name.startswith(start) and (path.is_dir() or path.is_symlink()):
                 yield path, parent / path.name.removeprefix(start)
+
+
+def left_beside(folder: Path) -> list[Path]:
+    """What the makers of one artefact have left, or one is making."""
+    beside = (_temporary(folder), _aside(folder), _gone(folder))
+    return [path for path in beside if os.path.lexists(path)]
+
+
+def recoverable(folder: Path, key: str = "") -> Path | None:
+    """What killed makers have left beside a folder in which nothing is whole, if it is: what was finished but for its
+    last rename, else what stood there before. Changes nothing.
+
+    Args:
+        folder: Of the artefact.
+        key: What the key has to begin with.
+
+    Raises:
+        OSError: The system does not say whether it is whole.
+    """
+    left = [path for path in (_temporary(folder), _aside(folder)) if path.is_dir() and not path.is_symlink()]
+    if not left or _is_whole(folder, key):
+        return None
+    return next((path for path in left if _is_whole(path, key)), None)
+
+
+def sweep(folder: Path, key: str = "") -> bool:
+    """Put in place what killed makers left and is `recoverable`, and remove the rest; whether there was such. One at a
+    time, as `commit`.
+    """
+    if not left_beside(folder):
+        return False
+    with storage_errors(folder):
+        whole = recoverable(folder, key)
+        if whole is not None:
+            # It may be whole in memory alone.
+            fsync_tree(whole)
+            _put_in_place(whole, folder)
+        for path in left_beside(folder):
+            _remove(path)
+    return True
 
 
 def _records(folder: Path) -> dict[str, dict[str, Any]]:
@@ -271,26 +334,37 @@ def _write_manifest(folder: Path, artefact: Artefact) -> None:
     (folder / MANIFEST).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    """Rename ``temporary`` to ``folder``. A folder that is not empty cannot be renamed over, so what stands
-    there steps aside first; a crash in between leaves nothing at ``folder``, which a rerun makes again.
+def _put_in_place(whole: Path, folder: Path) -> None:
+    """Rename ``whole``, which lies beside it, to ``folder``. What stands there changes places with it, so that at no
+    moment there is nothing: it is the caller's to remove.
     """
-    aside = _aside(folder)
-    _remove(aside)
-    if folder.is_dir():
-        os.rename(folder, aside)
-    os.rename(temporary, folder)
+    if not folder.is_dir():
+        os.rename(whole, folder)
+    elif not exchange(whole, folder):
+        _rename_aside(whole, folder)
     fsync_path(folder.parent)
+
+
+def _rename_aside(whole: Path, folder: Path) -> None:
+    """As `exchange`, by two renames, as a folder that is not empty cannot be renamed over: after a crash in between
+    both are found by `sweep`.
+    """
+    aside = _temporary(folder) if whole == _aside(folder) else _aside(folder)
     _remove(aside)
+    try:
+        os.rename(folder, aside)
+        os.rename(whole, folder)
+    except BaseException:
+        if aside.exists() and not folder.exists():
+            os.rename(aside, folder)
+        raise
 
 
-def sweep(folder: Path) -> bool:
-    """Remove what a killed maker left beside the folder; whether there was such. One at a time, as `commit`."""
-    left = [path for path in (_temporary(folder), _aside(folder)) if path.exists() or path.is_symlink()]
-    with storage_errors(folder):
-        for path in left:
-            _remove(path)
-    return bool(left)
+def _is_whole(folder: Path, key: str) -> bool:
+    try:
+        return str(open_verified(folder).meta.get("key", "")).startswith(key)
+    except (FileNotFoundError, DamagedError):
+        return False
 
 
 def _temporary(folder: Path) -> Path:
@@ -299,6 +373,10 @@ def _temporary(folder: Path) -> Path:
 
 def _aside(folder: Path) -> Path:
     return folder.parent / f"{_ASIDE}{folder.name}"
+
+
+def _gone(folder: Path) -> Path:
+    return folder.parent / f"{_GONE}{folder.name}"
 
 
 def _remove(folder: Path) -> None:

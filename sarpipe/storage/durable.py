@@ -5,13 +5,16 @@ Holds on a local POSIX file system; what fsync and rename promise over NFS is up
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from sarpipe.codes import Code
@@ -41,29 +44,78 @@ def fsync_tree(folder: Path) -> None:
         fsync_path(Path(root))
 
 
+def exchange(one: Path, other: Path) -> bool:
+    """Let two files or folders of one file system change places, at once; whether that can be done here. Else nothing
+    is changed.
+
+    Raises:
+        OSError: They may not be renamed.
+    """
+    rename = _renameat2()
+    if rename is None:
+        return False
+    # As os.rename has it, for who watches what a process does.
+    sys.audit("os.rename", str(one), str(other), -1, -1)
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        # An old kernel, or a file system that does not know it, as NFS.
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+
+
+@cache
+def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """The function of the C library; None where it has none, as outside Linux."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return function
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, unless it is there; within `storage_errors` of what it is made for.
 
-    Each that is made is synced into the one above: what is committed in it later is of no use without its name.
+    Each that is made is synced into the one above: what is committed in it later is of no use without its name. So is
+    the one that is there already, once a process: who has made it may have been killed before.
 
     Raises:
         OSError: It cannot be made.
         StorageError: Nor can any folder there.
     """
     try:
-        missing = [folder for folder in path.parents if not folder.exists()]
-        for folder in (*reversed(missing), path):
-            there = folder.is_dir()
+        missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+        # What cannot be synced was not made here.
+        with suppress(OSError):
+            _sync_name(missing[-1].parent if missing else path)
+        for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             # Who may write into a folder but not list it cannot sync it either.
             with suppress(PermissionError):
-                if not there:
-                    fsync_path(folder.parent)
+                _sync_name(folder)
     except FileNotFoundError as error:
         # So says a file system in which nothing can be made, /proc for one.
         raise StorageError(
             f"cannot make the folder {path}", "Choose another output folder (--data, or OUT)", code=Code.READ_ONLY
         ) from error
+
+
+_synced: set[tuple[int, int]] = set()
+"""Device and inode of folders whose names were synced by this process."""
+
+
+def _sync_name(folder: Path) -> None:
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) not in _synced:
+        fsync_path(folder.parent)
+        _synced.add((status.st_dev, status.st_ino))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -144,6 +196,16 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"no space left while writing {path} ({said})", "Free some space and run it again", code=Code.DISK_FULL
             ) from error
+        if number in _REFUSED and _is_other(getattr(error, "filename", None), path):
+            raise StorageError(
+                f"cannot read {error.filename}: {os.strerror(number)}",  # type: ignore[attr-defined]
+                "See to its permissions and its disk, then run it again",
+            ) from error
+        if number == errno.EIO:
+            raise StorageError(
+                f"a disk fails while {path} is made: {os.strerror(number)}",
+                "Look after the disk of the output, and that of what it is made from",
+            ) from error
         if number in _REFUSED:
             raise StorageError(
                 f"cannot write {path}: {os.strerror(number)}",
@@ -151,6 +213,16 @@ def storage_errors(path: Path) -> Iterator[None]:
                 code=Code.READ_ONLY,
             ) from error
         raise
+
+
+def _is_other(named: object, path: Path) -> bool:
+    """Whether what an error names is neither what is written, nor temporary beside it, nor a folder above it."""
+    if not isinstance(named, str) or not os.path.isabs(named):
+        return False
+    found = Path(named)
+    if found in (path, *path.parents):
+        return False
+    return not found.is_relative_to(path.parent) or path.name not in found.relative_to(path.parent).parts[0]
 
 
 def _number(error: Exception) -> int | None:

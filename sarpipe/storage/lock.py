@@ -6,10 +6,13 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sarpipe.storage.durable import make_folder, storage_errors
+
+_USE = "use"
+"""As if it were an artefact: the lock is of all of them."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,35 @@ def exclusive(folder: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def in_use(data: Path) -> Iterator[None]:
+    """Hold what lies below an output folder as in use: while anybody does, nothing that was finished is collected.
+
+    A folder that is not there, or in which no lock file can be made, holds nothing that could be removed.
+    """
+    try:
+        descriptor = os.open(_lock(data / _USE), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        yield
+        return
+    try:
+        # Waits as long as one artefact takes to be removed.
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def unused(data: Path) -> AbstractContextManager[None]:
+    """Hold it that nobody has it `in_use`.
+
+    Raises:
+        StorageError: The folder cannot be written to.
+        BlockingIOError: Somebody has.
+    """
+    return exclusive(data / _USE, wait=False)
 
 
 def is_held(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 from sarpipe.errors import DamagedError, RemoteError
 from sarpipe.storage import artefact as local
 from sarpipe.storage.artefact import MANIFEST, Artefact
-from sarpipe.storage.durable import write_bytes
+from sarpipe.storage.durable import fsync_path, storage_errors, write_bytes
 from sarpipe.storage.lock import exclusive
 from sarpipe.storage.remote import RemotePath, check_bucket, remote_path
 
@@ -75,7 +75,9 @@ def ensure(
         return local.ensure(folder, meta, write, force=force)
     if not force:
         with suppress(FileNotFoundError, DamagedError):
-            return synced(folder), False
+            found = synced(folder)
+            if local.is_of(found, meta):
+                return found, False
     made, computed = local.ensure(folder, meta, write, force=force)
     with exclusive(folder):
         _push(made, there)
@@ -166,7 +168,11 @@ def write_small(path: Path, data: bytes) -> None:
     Raises:
         StorageError: It cannot be written.
     """
-    if not (path.is_file() and path.read_bytes() == data):
+    if path.is_file() and path.read_bytes() == data:
+        # Who has renamed it may have been killed before the name was synced.
+        with suppress(PermissionError), storage_errors(path):
+            fsync_path(path.parent)
+    else:
         write_bytes(path, data)
     there = _remote(path)
     if there is not None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from sarpipe.codes import Code
 from sarpipe.errors import DamagedError
-from sarpipe.storage import commit, open_verified
+from sarpipe.storage import Artefact, commit, open_verified
 from sarpipe.train.state import State
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ def save(folder: Path, key: str, state: State) -> None:
     commit(target, {"stage": "train", "key": key, "step": state.step}, write)
     open_verified(target)  # read back before an older one goes
     kept = [target]
-    for _, path in _found(folder, key):
+    for step, path in _found(folder, key):
         # What is damaged must not take the place of one that this run could go on from.
-        if path != target and len(kept) < KEEP and _is_whole(path):
+        if path != target and len(kept) < KEEP and _is_whole(path, key, step):
             kept.append(path)
         elif path != target:
             shutil.rmtree(path)
@@ -64,14 +64,13 @@ def resume(folder: Path, key: str, state: State) -> int:
     damaged = 0
     for step, path in _found(folder, key):
         try:
-            artefact = open_verified(path)
+            artefact = _opened(path, key, step)
         except DamagedError as error:
             log.warning("checkpoint %s cannot be used, going back to the one before: %s", path.name, error.message)
             damaged += 1
             continue
-        if artefact.meta.get("key") == key:
-            _load(artefact.path(TENSORS), artefact.path(HISTORY), state)
-            return step
+        _load(artefact.path(TENSORS), artefact.path(HISTORY), state)
+        return step
     if damaged:
         raise DamagedError(
             f"no checkpoint of this training is whole: all {damaged} in {folder} are damaged",
@@ -81,9 +80,21 @@ def resume(folder: Path, key: str, state: State) -> int:
     return 0
 
 
-def _is_whole(path: Path) -> bool:
+def _opened(path: Path, key: str, step: int) -> Artefact:
+    """The checkpoint of this run after this step.
+
+    Raises:
+        DamagedError: It is damaged, or another one was put in its place.
+    """
+    artefact = open_verified(path)
+    if (artefact.meta.get("key"), artefact.meta.get("step")) != (key, step):
+        raise DamagedError(f"{path} is another checkpoint than its name says")
+    return artefact
+
+
+def _is_whole(path: Path, key: str, step: int) -> bool:
     try:
-        open_verified(path)
+        _opened(path, key, step)
     except DamagedError:
         return False
     return True

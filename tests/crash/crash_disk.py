@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-NOTHING, CREATE, WRITE, SYNC, RENAME, MKDIR, UNLINK, RMDIR, TRUNCATE = range(9)
+NOTHING, CREATE, WRITE, SYNC, RENAME, MKDIR, UNLINK, RMDIR, TRUNCATE, EXCHANGE = range(10)
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,9 @@ class Disk:
         elif operation.kind == RENAME:
             target, other = self._parent(operation.other)
             target.entries[other] = folder.entries.pop(name)
+        elif operation.kind == EXCHANGE:
+            target, other = self._parent(operation.other)
+            folder.entries[name], target.entries[other] = target.entries[other], folder.entries[name]
         elif operation.kind == SYNC:
             _sync(folder.entries[name])
         else:

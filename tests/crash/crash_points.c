@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { NOTHING, CREATE, WRITE, SYNC, RENAME, MKDIR, UNLINK, RMDIR, TRUNCATE };
+enum { NOTHING, CREATE, WRITE, SYNC, RENAME, MKDIR, UNLINK, RMDIR, TRUNCATE, EXCHANGE };
 
 static char root[PATH_MAX];
 static size_t root_length;
@@ -240,6 +240,20 @@ static int rename_at(int from, const char *path, int to, const char *other)
 int rename(const char *path, const char *other) { return rename_at(AT_FDCWD, path, AT_FDCWD, other); }
 
 int renameat(int from, const char *path, int to, const char *other) { return rename_at(from, path, to, other); }
+
+/* By which two folders change places; called by ctypes. */
+int renameat2(int from, const char *path, int to, const char *other, unsigned flags)
+{
+    char full[PATH_MAX], target[PATH_MAX];
+    if (!(flags & RENAME_EXCHANGE))
+        return flags ? syscall(SYS_renameat2, from, path, to, other, flags) : rename_at(from, path, to, other);
+    if (!below(to, other, target) || !below(from, path, full))
+        return syscall(SYS_renameat2, from, path, to, other, flags);
+    begin();
+    int failed = syscall(SYS_renameat2, from, path, to, other, flags);
+    end(!failed, EXCHANGE, full, target, 0, NULL, 0);
+    return failed;
+}
 
 static int make_at(int at, const char *path, mode_t mode)
 {

@@ -124,7 +124,10 @@ def litter(data: Path) -> None:
     model_before = commit(data / "models" / "sar-0123456789ab", old, one)
     commit(recipe / "some_store-0123456789ab", {**old, "stage": "preprocess"}, one)
     for start in (".tmp-", ".old-"):
-        shutil.copytree(model_before.folder, data / "reports" / f"{start}sar-0123456789ab")
+        left = data / "reports" / f"{start}sar-0123456789ab"
+        shutil.copytree(model_before.folder, left)
+        # Not whole, so that it is of use to nobody.
+        (left / "a.bin").unlink()
     commit(data / "models" / f"{model.name}.checkpoints" / "step-000000003-0123456789ab", old, one)
     (recipe / ".tmp-current.json-12-0123abcd").write_bytes(b"half")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarpipe.errors import DamagedError, StorageError
-from sarpipe.storage import Artefact, commit, ensure, inspect, open_verified
-from sarpipe.storage.artefact import MANIFEST
+from sarpipe.storage import Artefact, artefact, commit, ensure, inspect, open_verified
+from sarpipe.storage.artefact import MANIFEST, recoverable, sweep
+from sarpipe.storage.key import file_sha256
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -38,7 +40,7 @@ def below(folder: Path) -> dict[str, bytes]:
 
 
 def hidden(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith((".tmp-", ".old-"))]
+    return [path.name for path in folder.iterdir() if path.name.startswith((".tmp-", ".old-", ".gone-"))]
 
 
 def test_what_was_committed_is_opened_again(tmp_path: Path) -> None:
@@ -123,10 +125,12 @@ def test_a_commit_replaces_the_whole_of_what_stood_there(tmp_path: Path) -> None
 KILLED_AT_STEP = """
 import os, signal, sys
 from pathlib import Path
-from sarpipe.storage import ensure
+from sarpipe.storage import artefact, ensure
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 steps = 0
+if sys.argv[3] == "False":
+    artefact.exchange = lambda *_: False
 
 def count(event, arguments):
     global steps
@@ -144,20 +148,20 @@ ensure(folder, {"version": 2}, write, force=True)
 """
 
 
-@pytest.mark.parametrize("stands", [False, True])
-def test_killed_at_any_step_it_leaves_the_old_the_new_or_nothing(
-    tmp_path: Path, start_python: Start, stands: bool
+@pytest.mark.parametrize(("stands", "exchange"), [(False, True), (True, True), (True, False)])
+def test_killed_at_any_step_it_leaves_the_old_or_the_new_and_no_rerun_loses_either(
+    tmp_path: Path, start_python: Start, stands: bool, exchange: bool
 ) -> None:
     def write(folder: Path) -> None:
         (folder / "a.bin").write_bytes(b"first")
         (folder / "b.bin").write_bytes(b"second")
 
-    left = set()
+    left, found = set(), set()
     for step in range(200):
         folder = tmp_path / str(step) / "unit"
         if stands:
             commit(folder, {"version": 1}, write_other)
-        child = start_python(KILLED_AT_STEP, folder, step)
+        child = start_python(KILLED_AT_STEP, folder, step, exchange)
         _, complaint = child.communicate(timeout=30)
         if child.returncode == 0:
             break
@@ -167,15 +171,157 @@ def test_killed_at_any_step_it_leaves_the_old_the_new_or_nothing(
         except FileNotFoundError:
             left.add(None)
 
-        again, _ = ensure(folder, {"version": 2}, write)
-        assert again.meta["version"] in (1, 2)
+        there = folder.exists() or recoverable(folder) is not None
+        assert there or not stands
+        again, made = ensure(folder, {"version": 2}, write)
+        assert made is not there
+        found.add((again.meta["version"], made))
         assert open_verified(folder) == again
         assert hidden(folder.parent) == []
     else:
         pytest.fail("the commit never came to its end")
 
-    assert left == ({None, 1, 2} if stands else {None, 2})
+    # Where two cannot change places at once there is a moment with neither in place: both are beside it.
+    assert left == {1, 2} | ({None} if not exchange else set()) if stands else {None, 2}
+    # What is there is never made again, nor is what was finished and only not in place.
+    assert found == ({(1, False), (2, False)} if stands else {(2, True), (2, False)})
     assert step > 10
+
+
+def stand_beside(folder: Path, start: str, write: Callable[[Path], object], key: str = "k") -> None:
+    """What a killed maker leaves of an artefact that it had finished."""
+    made = commit(folder.with_name("elsewhere"), {"key": key}, lambda temporary: write(temporary) and None)
+    made.folder.rename(folder.with_name(f"{start}{folder.name}"))
+
+
+def test_of_what_killed_makers_left_the_finished_comes_before_the_old_and_the_whole_before_the_damaged(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "unit"
+    stand_beside(folder, ".old-", write_other)
+    stand_beside(folder, ".tmp-", write_two)
+    assert recoverable(folder, "k") == tmp_path / ".tmp-unit"
+    (tmp_path / ".tmp-unit" / "a.bin").write_bytes(b"dirt")
+    before = below(tmp_path)
+    assert recoverable(folder, "k") == tmp_path / ".old-unit"
+    assert recoverable(folder, "other") is None
+    assert below(tmp_path) == before
+
+    assert sweep(folder, "k")
+    assert open_verified(folder).path("a.bin").read_bytes() == b"other"
+    assert hidden(tmp_path) == []
+    assert not sweep(folder, "k")
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("start", [".tmp-", ".old-"])
+def test_what_is_whole_beside_a_damaged_artefact_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, exchange: bool
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(artefact, "exchange", lambda *_: False)
+    folder = tmp_path / "unit"
+    commit(folder, {"key": "k"}, write_other)
+    stand_beside(folder, start, write_two)
+    (folder / "a.bin").write_bytes(b"dirt")
+
+    made, computed = ensure(folder, {"key": "k"}, write_other)
+
+    assert not computed
+    assert made.path("a.bin").read_bytes() == b"first"
+    assert hidden(tmp_path) == []
+
+
+def test_what_killed_makers_left_of_another_key_is_not_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "unit"
+    stand_beside(folder, ".tmp-", write_two, key="another")
+    made, computed = ensure(folder, {"key": "k"}, write_other)
+    assert (computed, made.meta["key"]) == (True, "k")
+    assert hidden(tmp_path) == []
+
+
+def test_what_is_removed_stays_removed_when_its_remover_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "unit"
+    stand_beside(folder, ".gone-", write_two)
+    assert recoverable(folder, "k") is None
+    assert sweep(folder, "k")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_interruption_between_two_renames_leaves_the_old_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    old = commit(tmp_path / "unit", {}, write_two)
+    rename, calls = os.rename, []
+
+    def interrupted(*paths: Path) -> None:
+        calls.append(paths)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        rename(*paths)
+
+    monkeypatch.setattr(artefact, "exchange", lambda *_: False)
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ensure(old.folder, {}, write_other, force=True)
+    assert open_verified(old.folder) == old
+
+
+def test_a_whole_artefact_in_the_place_of_another_is_made_anew(tmp_path: Path) -> None:
+    other = commit(tmp_path / "other", {"key": "other"}, write_other)
+    shutil.copytree(other.folder, tmp_path / "unit")
+
+    made, computed = ensure(tmp_path / "unit", {"key": "k"}, write_two)
+
+    assert (computed, made.meta["key"]) == (True, "k")
+    assert open_verified(tmp_path / "unit") == made
+    assert open_verified(other.folder) == other
+
+
+@pytest.mark.parametrize("file", ["a.bin", MANIFEST])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_where_the_disk_fails_it_is_damage_and_where_nobody_may_read_it_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, file: str
+) -> None:
+    made, _ = ensure(tmp_path / "unit", {"key": "k"}, write_two)
+    failing = OSError(number, os.strerror(number), str(made.folder / file))
+
+    def fail(path: Path) -> None:
+        if path == made.folder / file:
+            raise failing
+
+    read, read_bytes = file_sha256, Path.read_bytes
+    monkeypatch.setattr(artefact, "known_sha256", lambda path: (fail(path), read(path))[1])
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (fail(path), read_bytes(path))[1])
+
+    expected = DamagedError if number == errno.EIO else OSError
+    with pytest.raises(expected) as caught:
+        open_verified(made.folder)
+    assert file in str(caught.value)
+    if number != errno.EIO:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            ensure(made.folder, {"key": "k"}, write_two)
+        return
+    assert ensure(made.folder, {"key": "k"}, write_two) == (made, True)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_what_cannot_be_read_while_it_is_made_is_not_said_to_be_a_place_that_cannot_be_written(
+    tmp_path: Path, number: int, named: bool
+) -> None:
+    source = tmp_path / "inputs" / "cubes.npy"
+
+    def write(folder: Path) -> None:
+        raise OSError(number, os.strerror(number), *([str(source)] if named else []))
+
+    if number == errno.EACCES and not named:
+        pytest.skip("the system names what may not be read")
+    with pytest.raises(StorageError) as caught:
+        ensure(tmp_path / "units" / "unit", {}, write)
+    assert "cannot write" not in caught.value.message
+    assert (str(source) if named else "a disk fails") in caught.value.message
 
 
 def test_a_writer_that_kills_itself_leaves_the_old(tmp_path: Path, start_python: Start) -> None:
