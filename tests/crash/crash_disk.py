@@ -61,7 +61,8 @@ class Disk:
         if operation.kind == CREATE:
             folder.entries[name] = File()
         elif operation.kind == MKDIR:
-            folder.entries[name] = Folder()
+            # It may be there where the log is played on a tree that has more in it.
+            folder.entries.setdefault(name, Folder())
         elif operation.kind in (UNLINK, RMDIR):
             del folder.entries[name]
         elif operation.kind == RENAME:

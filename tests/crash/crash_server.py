@@ -27,6 +27,9 @@ import sarpipe.model.initial
 import sarpipe.report.loss_curve
 import sarpipe.report.page
 import sarpipe.report.quicklook
+import sarpipe.stages.step
+import sarpipe.storage
+import sarpipe.storage.artefact
 import sarpipe.train.loop
 from sarpipe.download.dataset import LAYOUTS
 from sarpipe.download.hub import RemoteFile
@@ -160,6 +163,10 @@ def answer(asked: dict[str, Any], preloaded: ctypes.CDLL) -> Made:
     preloaded.crash_arm(asked["data"].encode(), ctypes.c_long(asked.get("kill_at", 0)), log)
     if "clock" in asked:
         disturb_time(asked["clock"])
+    if asked.get("force"):
+        sarpipe.stages.step.ensure = lambda *given, force: sarpipe.storage.ensure(*given, force=True)
+    if not asked.get("exchange", True):
+        sarpipe.storage.artefact.exchange = lambda *_: False
     made = SCENARIOS[asked["scenario"]](settings, asked["stores"])
     return {**made, "operations": preloaded.crash_count()}
 
