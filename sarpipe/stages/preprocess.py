@@ -211,7 +211,10 @@ def _truth_sha256(source: Source) -> str | None:
     if isinstance(source, RemotePath | RemoteGroup):
         return truth_sha256(truth_of(source))
     truth = truth_path(source)
-    return file_sha256(truth) if truth.exists() else None
+    try:
+        return file_sha256(truth) if truth.exists() else None
+    except OSError as error:
+        raise DataError(f"{truth} cannot be read: {error.strerror}", "Fetch it again") from error
 
 
 def _source(step: Step) -> Source:

@@ -22,6 +22,7 @@ from sarpipe.versions import versions_here
 
 State = Literal["done", "missing", "damaged", "partial", "forced", "refused", "waits"]
 
+_FINISHED = "finished by a run that was killed: it is put in its place"
 _SHOWN = 3
 """So many differences are named."""
 
@@ -197,6 +198,8 @@ def _look(folder: Path, meta: Mapping[str, Any], *, force: bool) -> tuple[State,
         return "missing", _why_missing(folder, meta)
     except DamagedError as error:
         state, why = "damaged", error.message
+    if state == "damaged" and recoverable(folder, str(meta["key"])) is not None:
+        why = _FINISHED
     if force:
         # Also what is damaged now: another run may have mended it until it is this one's turn.
         return "forced", f"{'there' if state == 'done' else why}, but to be made again (--force)"
@@ -205,7 +208,7 @@ def _look(folder: Path, meta: Mapping[str, Any], *, force: bool) -> tuple[State,
 
 def _why_missing(folder: Path, meta: Mapping[str, Any]) -> str:
     if recoverable(folder, str(meta["key"])) is not None:
-        return "finished by a run that was killed: it is put in its place"
+        return _FINISHED
     label = folder.name.rsplit("-", 1)[0]
     same = re.compile(re.escape(label) + "-[0-9a-f]{12}")
     below = folder.parent.iterdir() if folder.parent.is_dir() else ()

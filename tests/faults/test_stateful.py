@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, Phase, event, note, settings
@@ -25,10 +28,11 @@ from hypothesis.stateful import (
 from sarpipe.errors import DataError, SarpipeError
 from sarpipe.settings import Settings, resolve
 from sarpipe.simulate import simulate
-from sarpipe.stages import chain, straight
+from sarpipe.stages import chain, gc, straight
 from sarpipe.stages.preprocess import StoreReceipt, make_store
 from sarpipe.stages.quarantine import listed_quarantine
 from sarpipe.stages.step import Step
+from sarpipe.storage import inspect
 
 TINY = {"train.epochs": 1, "train.batch_size": 4, "train.readout": "tokens", "device": "cpu"}
 VARIANTS: dict[str, dict[str, Any]] = {"as it was": {}, "seed": {"train.seed": 1}, "recipe": {"recipe.min_valid": 0.4}}
@@ -46,16 +50,26 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def whole(folder: Path | None) -> bool:
-    """Whether an artefact is there with all its bytes, by its manifest alone."""
+    """Whether an artefact is there with all its bytes, and in its own place, by its manifest alone."""
     if folder is None:
         return False
     try:
-        files = json.loads((folder / "manifest.json").read_bytes())["files"]
+        document = json.loads((folder / "manifest.json").read_bytes())
+        files = document["files"]
+        if not document["meta"]["key"].startswith(folder.name[-12:]):
+            return False
         checksums = {name: hashlib.sha256(data).hexdigest() for name, data in tree(folder).items()}
         del checksums["manifest.json"]
         return bool(checksums == {name: record["sha256"] for name, record in files.items()})
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def there(folder: Path | None) -> bool:
+    """Whether nothing of an artefact is lost: it is whole, or what a kill has left beside its place is."""
+    if folder is None:
+        return False
+    return any(whole(folder.with_name(f"{start}{folder.name}")) for start in ("", ".tmp-", ".old-"))
 
 
 def put_store(pool: list[Path], folder: Path, name: str, store: Store) -> None:
@@ -71,6 +85,11 @@ def put_store(pool: list[Path], folder: Path, name: str, store: Store) -> None:
 
 def truth(folder: Path, name: str) -> Path:
     return folder / f"{name}.truth.parquet"
+
+
+def is_settled(step: Step) -> bool:
+    """Whether a plan says that nothing is to be computed."""
+    return step.done or step.why.startswith("finished by a run that was killed")
 
 
 class Runner:
@@ -159,12 +178,15 @@ class Pipeline(RuleBasedStateMachine):
     steps = 0
     runs = 0
     deaths = 0
+    collected = 0
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="sarpipe-stateful-"))
         self.stores: dict[str, Store] = {}
         self.variant = "as it was"
+        self.garbage: list[gc.Garbage] = []
+        self.version = "this"
         (self.folder / "stores").mkdir()
         self.run = Runner(self.folder / "data", self.folder / "stores", self.oracle.stages)
 
@@ -215,7 +237,12 @@ class Pipeline(RuleBasedStateMachine):
         self.variant = variant
 
     @precondition(lambda self: self._files())
-    @rule(data=st.data(), how=st.sampled_from(["flip", "truncate", "delete", "empty", "delete the folder", "add"]))
+    @rule(
+        data=st.data(),
+        how=st.sampled_from(
+            ["flip", "truncate", "delete", "empty", "delete the folder", "add", "the folder of another", "aside"]
+        ),
+    )
     def harm_a_file_of_ours(self, data: st.DataObject, how: str) -> None:
         type(self).steps += 1
         path = data.draw(st.sampled_from(self._files()))
@@ -233,6 +260,23 @@ class Pipeline(RuleBasedStateMachine):
             shutil.rmtree(path.parent)
         elif how == "add":
             (path.parent / "stray").write_bytes(b"not ours")
+        elif how in ("the folder of another", "aside"):
+            self._harm_a_folder(data, path, how)
+
+    def _harm_a_folder(self, data: st.DataObject, path: Path, how: str) -> None:
+        """A copy that was put back under another's name; or what a kill may leave of a replacement."""
+        folders = {manifest.parent for manifest in self._files() if manifest.name == "manifest.json"}
+        folder = next((above for above in path.parents if above in folders), None)
+        if folder is None or folder.name.startswith("."):
+            return
+        others = sorted(one for one in folders if one.parent == folder.parent and one != folder)
+        if how == "aside":
+            start = data.draw(st.sampled_from([".tmp-", ".old-"]))
+            shutil.rmtree(folder.with_name(f"{start}{folder.name}"), ignore_errors=True)
+            folder.rename(folder.with_name(f"{start}{folder.name}"))
+        elif others:
+            shutil.rmtree(folder)
+            shutil.copytree(data.draw(st.sampled_from(others)), folder)
 
     def _files(self) -> list[Path]:
         if not self.run.data.exists():
@@ -251,6 +295,46 @@ class Pipeline(RuleBasedStateMachine):
         type(self).deaths += life.dead
         event("died" if life.dead else "came to its end")
 
+    @precondition(lambda self: self.run.data.exists())
+    @rule(version=st.sampled_from(["this", "another"]))
+    def look_for_garbage(self, version: str) -> None:
+        """By this version of the code, or by another to which all of this one's is outdated."""
+        type(self).steps += 1
+        self.version = version
+        with self._as_version():
+            self.garbage = gc.find_garbage(self.run.data, quiet)[0]
+
+    @precondition(lambda self: self.garbage)
+    @rule()
+    def collect_garbage(self) -> None:
+        """At once, or after all that may have happened since."""
+        type(self).steps += 1
+        kept = {folder for folder in self._manifests() if there(folder) and self._is_needed(folder)}
+        with self._as_version():
+            gone = list(gc.collect(self.garbage))
+        type(self).collected += len(gone)
+        self.garbage = []
+        assert {folder for folder in kept if there(folder)} == kept
+
+    def _as_version(self) -> AbstractContextManager[object]:
+        if self.version == "this":
+            return nullcontext()
+        return mock.patch.object(gc, "_codes", lambda: dict.fromkeys(("set", "unit", "model"), "another"))
+
+    def _manifests(self) -> set[Path]:
+        """The artefacts of which there is a manifest, in place or beside it."""
+        found = {path.parent for path in self._files() if path.name == "manifest.json"}
+        return {folder.with_name(re.sub(r"^\.(tmp|old|gone)-", "", folder.name)) for folder in found}
+
+    def _is_needed(self, folder: Path) -> bool:
+        """Embeddings, the model that made them, and with this version all but checkpoints."""
+        if folder.parent.name.endswith(".checkpoints"):
+            return False
+        if self.version == "this" or folder.parent.name == "embeddings":
+            return True
+        made = [one for one in self._manifests() if one.parent.name == "embeddings" and whole(one)]
+        return whole(folder) and any(inspect(one).meta["inputs"]["model"] == inspect(folder).digest for one in made)
+
     @rule(stage=st.sampled_from(["train", "embed"]))
     def run_a_stage(self, stage: str) -> None:
         """It says what to run first, or makes just what is missing."""
@@ -264,7 +348,7 @@ class Pipeline(RuleBasedStateMachine):
                 straight.later(stage, chosen, quiet)
             assert caught.value.hint
             return
-        before = whole(step.folder)
+        before = there(step.folder)
         assert straight.later(stage, chosen, quiet)["computed"] is not before
         assert whole(step.folder)
 
@@ -273,11 +357,11 @@ class Pipeline(RuleBasedStateMachine):
         type(self).steps += 1
         type(self).runs += 1
         planned = {(step.stage, step.name): step for step in self.run.plan(self.variant)}
-        there = {path.parent for path in self._files() if path.name == "manifest.json" and whole(path.parent)}
+        before = {folder for folder in self._manifests() if there(folder)}
         units = {name: planned["preprocess", name].folder for name in self.stores}
         # A flipped bit is seen by who reads the store. Of a unit that is there nobody does, and its bytes are right.
         known = {
-            name: (content, "whole" if how == "flipped" and units[name] in there else how)
+            name: (content, "whole" if how == "flipped" and units[name] in before else how)
             for name, (content, how) in self.stores.items()
         }
         expected = self.oracle(self.variant, known)
@@ -288,23 +372,23 @@ class Pipeline(RuleBasedStateMachine):
             return
         results = self.run(self.variant)
         assert self.run.current(self.variant, results) == expected
-        self._executed_as_planned(results, planned, there)
+        self._executed_as_planned(results, planned, before)
         self._places_are_conserved(results, known)
         self._nothing_is_left_beside(results)
 
     def _executed_as_planned(
-        self, results: Mapping[str, Any], planned: Mapping[tuple[str, str], Step], there: set[Path]
+        self, results: Mapping[str, Any], planned: Mapping[tuple[str, str], Step], before: set[Path]
     ) -> None:
         made = results["preprocess"]
         for receipt in [*made["units"], made["cube_set"], *(results[stage] for stage in self.run.stages)]:
-            assert receipt["computed"] is (Path(receipt["folder"]) not in there), receipt
+            assert receipt["computed"] is (Path(receipt["folder"]) not in before), receipt
         for unit in made["units"]:
-            assert planned["preprocess", unit["name"]].done is not unit["computed"]
+            assert is_settled(planned["preprocess", unit["name"]]) is not unit["computed"]
         for (stage, name), step in planned.items():
             if stage == "preprocess" and step.state == "refused":
                 assert name in made["refused"]
             elif stage in results and stage != "preprocess" and step.state != "waits":
-                assert step.done is not results[stage]["computed"]
+                assert is_settled(step) is not results[stage]["computed"]
 
     def _places_are_conserved(self, results: Mapping[str, Any], known: Mapping[str, Store]) -> None:
         counts = results["preprocess"]["cube_set"]
@@ -318,7 +402,7 @@ class Pipeline(RuleBasedStateMachine):
         made = results["preprocess"]
         for receipt in [*made["units"], made["cube_set"], *(results[stage] for stage in self.run.stages)]:
             folder = Path(receipt["folder"])
-            left = [f".tmp-{folder.name}", f".old-{folder.name}", f"{folder.name}.checkpoints"]
+            left = [f"{start}{folder.name}" for start in (".tmp-", ".old-", ".gone-")] + [f"{folder.name}.checkpoints"]
             assert not [name for name in left if (folder.parent / name).exists()]
 
 
@@ -374,4 +458,4 @@ def test_whatever_happens_often(
     try:
         run_state_machine_as_test(made, settings=bounded(examples, 20))
     finally:
-        print(f"{made.steps} steps, {made.runs} whole runs, {made.deaths} deaths")
+        print(f"{made.steps} steps, {made.runs} whole runs, {made.deaths} deaths, {made.collected} collected")

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sarpipe.errors import UsageError
-from sarpipe.stages.gc import Garbage, _codes, collect, find_garbage
+from sarpipe.runs.log import run_log
+from sarpipe.settings import resolve
+from sarpipe.stages.gc import Garbage, _codes, collect, find_garbage, put_back
 from sarpipe.stages.inventory import artefacts
 from sarpipe.stages.places import cubes_digest
 from sarpipe.stages.verify import verify
@@ -298,3 +300,59 @@ def test_old_cubes_whose_bytes_new_ones_have_go(rerun: Any) -> None:
 def verify_meta(folder: Path) -> dict[str, Any]:
     meta: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())["meta"]
     return meta
+
+
+def leave(folder: Path, start: str) -> None:
+    """As a maker that was killed before its last rename, or between two."""
+    folder.rename(folder.with_name(f"{start}{folder.name}"))
+
+
+@pytest.mark.parametrize("start", [".tmp-", ".old-"])
+def test_the_only_whole_copy_is_no_garbage_and_is_put_back(rerun: Any, start: str) -> None:
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    whole = files(rerun.data)
+    leave(embeddings, start)
+    left = files(rerun.data)
+
+    assert garbage(rerun.data) == []
+    (leftover,) = verify(rerun.data, lambda *_: None).leftovers
+    assert leftover.instead == embeddings
+    assert list(put_back(rerun.data, dry_run=True)) == [embeddings]
+    assert files(rerun.data) == left
+
+    assert list(put_back(rerun.data)) == [embeddings]
+    assert files(rerun.data) == whole
+    assert list(put_back(rerun.data)) == []
+
+
+def test_what_became_the_only_whole_copy_since_it_was_found_is_put_back(rerun: Any) -> None:
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    whole = files(rerun.data)
+    shutil.copytree(embeddings, embeddings.with_name(f".tmp-{embeddings.name}"))
+    found = garbage(rerun.data)
+    assert len(found) == 1
+    shutil.rmtree(embeddings)
+    list(collect(found))
+    assert files(rerun.data) == whole
+
+
+def test_what_something_was_made_from_since_it_was_found_stays(tmp_path: Path) -> None:
+    meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    model = commit(tmp_path / "models" / "sar-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())
+    (found,) = garbage(tmp_path)
+    made = {"stage": "embed", "key": "abcdefabcdef", "inputs": {"model": model.digest}, "code": "old"}
+    commit(tmp_path / "embeddings" / "sar-abcdefabcdef", made, lambda folder: (folder / "b.bin").touch())
+    assert list(collect([found])) == []
+    assert model.folder.is_dir()
+    assert garbage(tmp_path) == []
+
+
+def test_nothing_that_was_finished_goes_while_a_run_is_under_way(tmp_path: Path) -> None:
+    meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    model = commit(tmp_path / "models" / "sar-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())
+    found = garbage(tmp_path)
+    with run_log(resolve(data=tmp_path), "embed"), run_log(resolve(data=tmp_path), "embed"):
+        assert list(collect(found)) == []
+        assert model.folder.is_dir()
+    assert len(list(collect(found))) == 1
+    assert not model.folder.exists()

@@ -1,8 +1,10 @@
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,14 @@ import pytest
 from sarpipe.cubes import CubeFiles, CubeSet
 from sarpipe.embeddings.geoparquet import read_geoparquet
 from sarpipe.errors import DamagedError, DataError, UsageError
-from sarpipe.stages import straight
-from sarpipe.stages.cube_set import current_set
+from sarpipe.settings import resolve
+from sarpipe.ssl4eo import archive
+from sarpipe.stages import preprocess, straight
+from sarpipe.stages.cube_set import current_set, make_set, plan_set
 from sarpipe.stages.places import load_cubes, open_cubes
-from sarpipe.storage import inspect
+from sarpipe.stages.preprocess import make_store, plan_preprocess, unit_receipt
+from sarpipe.storage import commit, inspect
+from sarpipe.storage.lock import exclusive
 
 LATER = ("train", "embed", "evaluate", "report")
 
@@ -235,3 +241,96 @@ def test_a_set_whose_unit_is_gone_is_not_trained_on(rerun: Any) -> None:
     note.write_text(note.read_text().replace("set-", "../set-"))
     with pytest.raises(DamagedError, match=r"current\.json"):
         straight.later("train", rerun.settings(train__seed=9), quiet)
+
+
+def unit_folders(run: Any) -> list[Path]:
+    return sorted(path for path in run.data.glob("cubes/sar-*/ssl4eos12*") if path.is_dir())
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_whole_unit_in_the_place_of_another_is_made_anew(rerun: Any, force: bool) -> None:
+    before = {path: data for path, (data, _) in rerun.files().items()}
+    one, other = unit_folders(rerun)
+    shutil.rmtree(other)
+    shutil.copytree(one, other)
+
+    summary = rerun(force=force, train__epochs=2)
+
+    assert summary["units"]["computed"] == (2 if force else 1)
+    assert summary["quarantine"] == []
+    assert {path: data for path, (data, _) in rerun.files().items()} == before
+
+
+def test_a_whole_set_in_the_place_of_the_current_one_is_not_taken_for_it(rerun: Any) -> None:
+    (cube_set,) = rerun.data.glob("cubes/sar-*/set-*")
+    other = cube_set.with_name("set-0123456789ab")
+    meta = {**inspect(cube_set).meta, "key": "0123456789ab"}
+    commit(other, meta, lambda folder: (folder / "index.parquet").write_bytes(b"of others") and None)
+    shutil.rmtree(cube_set)
+    other.rename(cube_set)
+    with pytest.raises(DamagedError, match="has the key of something else"):
+        current_set(rerun.settings())
+
+
+def test_what_a_killed_run_left_beside_a_whole_unit_goes_with_the_next_run_and_not_with_a_plan(rerun: Any) -> None:
+    one, other = unit_folders(rerun)
+    left = [one.with_name(f".old-{one.name}"), other.with_name(f".tmp-{other.name}")]
+    for path in left:
+        shutil.copytree(one, path)
+    with exclusive(one):
+        # Somebody makes it anew.
+        plan_preprocess(rerun.settings(), str(rerun.stores), remember=False)
+        assert all(path.exists() for path in left)
+        plan_preprocess(rerun.settings(), str(rerun.stores))
+        assert [path.exists() for path in left] == [True, False]
+    assert all(step.done for step in plan_preprocess(rerun.settings(), str(rerun.stores)))
+    assert not any(path.exists() for path in left)
+
+
+def test_a_unit_that_was_finished_but_for_its_place_is_not_made_again(rerun: Any) -> None:
+    before = rerun.files()
+    one, _ = unit_folders(rerun)
+    one.rename(one.with_name(f".tmp-{one.name}"))
+    (step, _) = plan_preprocess(rerun.settings(), str(rerun.stores), remember=False)
+    assert (step.state, step.why) == ("missing", "finished by a run that was killed: it is put in its place")
+    assert rerun()["units"]["computed"] == 0
+    assert rerun.files() == before
+
+
+def test_a_unit_of_other_bytes_than_its_receipt_says_makes_no_set(rerun: Any) -> None:
+    steps = plan_preprocess(rerun.settings(), str(rerun.stores))
+    units = [{**unit_receipt(step), "digest": "0" * 64} for step in steps]
+    with pytest.raises(DamagedError, match="was replaced by other bytes"):
+        make_set(plan_set(rerun.settings(), units, {}), units, {})
+
+
+@pytest.mark.parametrize("where", ["directory", "truth", "pixels"])
+def test_a_store_where_the_disk_fails_is_refused_and_the_others_are_made(
+    small_stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    failing = sorted(small_stores.glob("*.zip"))[0]
+    truth = failing.with_name(f"{failing.name.split('.')[0]}.truth.parquet")
+    settings = resolve(data=tmp_path / "data", overrides={"device": "cpu"})
+    open_zip, read, digest = archive.open_zip, zipfile.ZipFile.open, preprocess.file_sha256
+
+    def failed(path: object) -> None:
+        if path in (failing, truth, str(failing)):
+            raise OSError(errno.EIO, "Input/output error")
+
+    if where == "directory":
+        monkeypatch.setattr(archive, "open_zip", lambda file, path: (failed(path), open_zip(file, path))[1])
+    elif where == "truth":
+        monkeypatch.setattr(preprocess, "file_sha256", lambda path: (failed(path), digest(path))[1])
+    first, other = plan_preprocess(settings, str(small_stores))
+    assert other.state == "missing"
+    if where == "pixels":
+        assert first.state == "missing"
+        monkeypatch.setattr(
+            zipfile.ZipFile, "open", lambda self, *given: (failed(self.filename), read(self, *given))[1]
+        )
+        with pytest.raises(DataError, match=r"cannot be read: .*Input/output error"):
+            make_store(first, settings)
+        assert make_store(other, settings)["computed"]
+    else:
+        assert first.state == "refused"
+        assert "Input/output error" in first.why

@@ -1,6 +1,7 @@
 import errno
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,16 @@ def test_output_at_a_url_is_read_from_there_and_not_from_the_cache(
     assert "has no manifest" in damaged.wrong[0]
     assert not data.exists()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_list_that_is_being_written_while_it_is_looked_at_is_no_damage(
+    rerun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (csv,) = rerun.data.glob("quarantine/*.csv")
+    old, new = csv.read_bytes(), csv.read_bytes() + b"\n"
+    csv.write_bytes(new)
+    monkeypatch.setattr(time, "sleep", lambda seconds: csv.write_bytes(old) and None)
+    assert looked(rerun.data).whole
+    monkeypatch.undo()
+    csv.write_bytes(new)
+    assert not looked(rerun.data).whole

@@ -197,3 +197,10 @@ def test_the_web_cannot_be_written_to() -> None:
 def test_a_bucket_that_is_not_there_is_said_before_anything_is_made(s3) -> None:
     with pytest.raises(UsageError, match="no bucket s3://no-such-bucket"):
         mount("s3://no-such-bucket/x")
+
+
+def test_what_is_whole_and_of_another_key_is_replaced_at_the_url_too(machine, there: RemotePath) -> None:
+    ensure(machine("one"), {"key": "another"}, lambda folder: write(folder, {"a.bin": b"another"}))
+    made, computed = ensure(machine("two"), {"key": "k"}, write)
+    assert (computed, contents(made)) == (True, FILES)
+    assert contents(synced(machine("three"))) == FILES

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sarpipe.errors import DamagedError, TrainingError
 from sarpipe.model import embed, random_encoder
 from sarpipe.model.encoder import channel_statistics
 from sarpipe.preprocess.temporal import statistics
+from sarpipe.storage import artefact, commit
 from sarpipe.train import TrainSettings, checkpoint
 from sarpipe.train.loop import fresh_state, train
 from sarpipe.train.plan import Plan
@@ -251,3 +254,29 @@ def test_the_deterministic_switch_gives_the_same_bits_on_a_gpu_also_after_a_kill
         train(places, settings, tmp_path, device="cuda", checkpoint_seconds=0, progress=stop_after(4))
     assert same_bits(whole, train(places, settings, tmp_path, device="cuda"))
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("harm", ["disk", "another step", "another run"])
+def test_a_checkpoint_that_the_disk_does_not_give_back_or_that_is_another_gives_way_to_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    key = "0" * 64
+    names = [f"step-{step:09d}-{key[:12]}" for step in (1, 2)]
+    for step, name in zip((1, 2), names, strict=True):
+        meta = {"stage": "train", "key": "1" * 64 if harm == "another run" and step == 2 else key, "step": step}
+        commit(tmp_path / name, meta, lambda folder: (folder / "state.safetensors").write_bytes(b"x") and None)
+    if harm == "another step":
+        shutil.rmtree(tmp_path / names[1])
+        shutil.copytree(tmp_path / names[0], tmp_path / names[1])
+    known = artefact.known_sha256
+
+    def read(path: Path) -> str:
+        if harm == "disk" and path.parent.name == names[1]:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return known(path)
+
+    monkeypatch.setattr(artefact, "known_sha256", read)
+    loaded: list[Path] = []
+    monkeypatch.setattr(checkpoint, "_load", lambda tensors, history, state: loaded.append(tensors.parent))
+    assert checkpoint.resume(tmp_path, key, None) == 1  # type: ignore[arg-type]
+    assert loaded == [tmp_path / names[0]]
