@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,11 @@ def _check_listed(wanted: Artefact, there: RemotePath, listed: Mapping[str, int]
 
 
 def _push(made: Artefact, there: RemotePath) -> None:
-    """Publish an artefact. What stands there goes first, its manifest before all: nobody takes a mix for whole."""
+    """Publish an artefact. What stands there goes first, its manifest before all: nobody takes a mix for whole.
+
+    Raises:
+        RemoteError: Another machine publishes other bytes in the same place: of trainings no two need be the same.
+    """
     listed = there.files()
     if MANIFEST in listed:
         (there / MANIFEST).remove()
@@ -252,6 +257,33 @@ def _push(made: Artefact, there: RemotePath) -> None:
     for name in made.files:
         _put(there / name, made.path(name))
     _put(there / MANIFEST, made.path(MANIFEST))
+    _check_alone(made, there)
+
+
+def _check_alone(made: Artefact, there: RemotePath) -> None:
+    """See that nobody else has written there meanwhile: no server holds a lock for us.
+
+    Bytes are compared by the server's tags, where these are MD5 (S3 without KMS, of what goes up in one part). The last
+    of several looks last, so that no mix of them stays.
+    """
+    with suppress(FileNotFoundError):
+        if (there / MANIFEST).read(MAX_MANIFEST_BYTES) == made.path(MANIFEST).read_bytes():
+            stats = there.stats()
+            tags = {name: stats[name].tag if name in stats else "" for name in (MANIFEST, *made.files)}
+            if tags[MANIFEST] != _md5_tag(made.path(MANIFEST)) or all(
+                tag is None or "-" in tag or tag == _md5_tag(made.path(name)) for name, tag in tags.items()
+            ):
+                return
+            (there / MANIFEST).remove()
+    raise RemoteError(
+        f"another machine has published {there} at the same time",
+        "Run it again: what is there by then is taken, or what this machine has made is published",
+    )
+
+
+def _md5_tag(file: Path) -> str:
+    with file.open("rb") as opened:
+        return f"etag:{hashlib.file_digest(opened, partial(hashlib.md5, usedforsecurity=False)).hexdigest()}"
 
 
 def _put(there: RemotePath, file: Path) -> None:

@@ -236,12 +236,16 @@ class RemotePath:
 
     def files(self) -> dict[str, int]:
         """Every file below it: its path from here, to its bytes. Empty where there is nothing."""
+        return {name: stat.size or 0 for name, stat in self.stats().items()}
+
+    def stats(self) -> dict[str, Stat]:
+        """Every file below it: its path from here, to what the server says of it. Empty where there is nothing."""
         try:
             listed = self._try("listing", lambda fs, path: _listed(fs, path, fs.find(path, detail=True).values()))
         except FileNotFoundError:
             return {}
         found = {name: _stat(self / name, info) for name, info in listed}
-        return {name: stat.size or 0 for name, stat in found.items() if not stat.is_folder}
+        return {name: stat for name, stat in found.items() if not stat.is_folder}
 
     def glob(self) -> list[Stat]:
         """What it matches as a pattern."""

@@ -319,7 +319,7 @@ class Pipeline(RuleBasedStateMachine):
     def _as_version(self) -> AbstractContextManager[object]:
         if self.version == "this":
             return nullcontext()
-        return mock.patch.object(gc, "_codes", lambda: dict.fromkeys(("set", "unit", "model"), "another"))
+        return mock.patch.object(gc, "_codes", return_value=dict.fromkeys(("set", "unit", "model"), "another"))
 
     def _manifests(self) -> set[Path]:
         """The artefacts of which there is a manifest, in place or beside it."""

@@ -204,3 +204,34 @@ def test_what_is_whole_and_of_another_key_is_replaced_at_the_url_too(machine, th
     made, computed = ensure(machine("two"), {"key": "k"}, write)
     assert (computed, contents(made)) == (True, FILES)
     assert contents(synced(machine("three"))) == FILES
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_of_two_who_publish_other_bytes_at_once_no_mix_stays(
+    machine, there: RemotePath, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The other comes and ends after so many uploads of the one: two trainings, of which no two need be the same."""
+    put, puts = mirror._put, [0]
+    other = {name: data.upper() for name, data in FILES.items()}
+
+    def put_and_wait(path: RemotePath, file: Path) -> None:
+        put(path, file)
+        puts[0] += 1
+        if puts[0] == number:
+            cache, mounts = machine("one").parent.parent, dict(mirror._mounts)
+            ensure(machine("two"), {"key": "k"}, lambda folder: write(folder, other), force=True)
+            monkeypatch.setattr(mirror, "_mounts", mounts)
+            assert cache in mounts
+
+    monkeypatch.setattr(mirror, "_put", put_and_wait)
+    with pytest.raises(RemoteError, match="another machine has published"):
+        ensure(machine("one"), {"key": "k"}, write)
+
+    # The other's, whole, or nothing; then what the one has made is published.
+    try:
+        assert contents(synced(machine("three"))) == other
+    except FileNotFoundError:
+        assert number < 4
+    made, computed = ensure(machine("one"), {"key": "k"}, never)
+    assert not computed
+    assert contents(synced(machine("three"))) == contents(made)
