@@ -94,12 +94,12 @@ def make_folder(path: Path) -> None:
         missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
         # What cannot be synced was not made here.
         with suppress(OSError):
-            _sync_name(missing[-1].parent if missing else path)
+            _sync_once(missing[-1].parent if missing else path)
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             # Who may write into a folder but not list it cannot sync it either.
             with suppress(PermissionError):
-                _sync_name(folder)
+                fsync_path(folder.parent)
     except FileNotFoundError as error:
         # So says a file system in which nothing can be made, /proc for one.
         raise StorageError(
@@ -107,15 +107,16 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-_synced: set[tuple[int, int]] = set()
-"""Device and inode of folders whose names were synced by this process."""
+_synced: set[tuple[Path, int, int]] = set()
+"""Folders, with device and inode, whose names were synced by this process."""
 
 
-def _sync_name(folder: Path) -> None:
+def _sync_once(folder: Path) -> None:
     status = folder.stat()
-    if (status.st_dev, status.st_ino) not in _synced:
+    known = (folder, status.st_dev, status.st_ino)
+    if known not in _synced:
         fsync_path(folder.parent)
-        _synced.add((status.st_dev, status.st_ino))
+        _synced.add(known)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

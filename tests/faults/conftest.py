@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sarpipe.model.extract import embed
-from sarpipe.storage import verified
+from sarpipe.storage import durable, verified
 
 _EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree")
 
@@ -59,6 +59,7 @@ def _dying_after(operations: int, below: Path) -> Iterator[_Life]:
     if not _hooked:
         _hooked.append(True)
         sys.addaudithook(_life.watch)
+    durable._synced.clear()
     _life.below, _life.left, _life.dead = f"{below}{os.sep}", operations, False
     try:
         yield _life

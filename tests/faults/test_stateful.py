@@ -296,19 +296,24 @@ class Pipeline(RuleBasedStateMachine):
         event("died" if life.dead else "came to its end")
 
     @precondition(lambda self: self.run.data.exists())
-    @rule(version=st.sampled_from(["this", "another"]))
-    def look_for_garbage(self, version: str) -> None:
+    @rule(version=st.sampled_from(["this", "another"]), at_once=st.booleans())
+    def look_for_garbage(self, version: str, at_once: bool) -> None:
         """By this version of the code, or by another to which all of this one's is outdated."""
         type(self).steps += 1
         self.version = version
         with self._as_version():
             self.garbage = gc.find_garbage(self.run.data, quiet)[0]
+        if at_once:
+            self._collect()
 
     @precondition(lambda self: self.garbage)
     @rule()
     def collect_garbage(self) -> None:
-        """At once, or after all that may have happened since."""
+        """After all that may have happened since it was found."""
         type(self).steps += 1
+        self._collect()
+
+    def _collect(self) -> None:
         kept = {folder for folder in self._manifests() if there(folder) and self._is_needed(folder)}
         with self._as_version():
             gone = list(gc.collect(self.garbage))

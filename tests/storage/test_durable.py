@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,9 @@ def test_the_name_of_a_folder_that_a_killed_maker_has_left_is_synced_once_a_proc
     assert paths == [tmp_path]
     make_folder(tmp_path / "left" / "one" / "two")
     assert paths == [tmp_path, tmp_path / "left", tmp_path / "left" / "one"]
+    shutil.rmtree(tmp_path / "left" / "one")
+    make_folder(tmp_path / "left" / "one")
+    assert paths[3:] == [tmp_path / "left"]
 
 
 def test_the_name_of_a_small_file_that_is_as_it_shall_be_is_synced(
