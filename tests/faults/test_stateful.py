@@ -34,6 +34,9 @@ from sarpipe.stages.quarantine import listed_quarantine
 from sarpipe.stages.step import Step
 from sarpipe.storage import inspect
 
+# A death leaves coroutines of zarr that nobody waits for.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning")
+
 TINY = {"train.epochs": 1, "train.batch_size": 4, "train.readout": "tokens", "device": "cpu"}
 VARIANTS: dict[str, dict[str, Any]] = {"as it was": {}, "seed": {"train.seed": 1}, "recipe": {"recipe.min_valid": 0.4}}
 NAMES = tuple(f"ssl4eos12_train_seasonal_data_00000{number}" for number in range(1, 5))
