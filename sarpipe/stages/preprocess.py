@@ -214,7 +214,7 @@ def _truth_sha256(source: Source) -> str | None:
     try:
         return file_sha256(truth) if truth.exists() else None
     except OSError as error:
-        raise DataError(f"{truth} cannot be read: {error.strerror}", "Fetch it again") from error
+        raise DataError(f"{truth} cannot be read: {error.strerror}", "Fetch it again", code=Code.IO) from error
 
 
 def _source(step: Step) -> Source:
