@@ -53,7 +53,7 @@ def random_convolutions(cubes: NDArray[np.float32], *, seed: int, device: str = 
             )
         return found
 
-    components = Components.of(features(cubes), EMBED_DIM, seed)
+    components = Components.of(features(cubes), EMBED_DIM).turned(seed)
     return lambda images: components(features(images))
 
 
