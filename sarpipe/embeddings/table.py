@@ -63,9 +63,10 @@ class Embeddings:
 
     def seasons(self) -> list[list[str | None]]:
         """For each place one of `SEASONS` for each of its dates; None where the date is not known."""
-        dates, known = self.dates(), ~np.isnat(self.dates())
-        months = np.where(known, dates, np.datetime64("1970-01")).astype("datetime64[M]").astype(np.int64) % 12
-        names = np.where(known, np.array(SEASONS, object)[(months + 1) // 3 % len(SEASONS)], None)
+        dates = self.dates()
+        months = dates.astype("datetime64[M]").astype(np.int64) % 12
+        names = np.array(SEASONS, object)[(months + 1) // 3 % len(SEASONS)]
+        names[np.isnat(dates)] = None
         return [list(row[:count]) for row, count in zip(names, self.date_counts(), strict=True)]
 
     def date_counts(self) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sarpipe.codes import Code
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import TrainingError
 from sarpipe.heap import freed_memory_kept
@@ -99,7 +100,9 @@ def train_as_written(cubes: CubeSet, settings: TrainSettings, *, device: str, pr
             optimiser.step()
             value = loss.item()
             if not np.isfinite(value):
-                raise TrainingError(f"the loss of step {step + 1} of the original's own training is {value}")
+                raise TrainingError(
+                    f"the loss of step {step + 1} of the original's own training is {value}", code=Code.NOT_FINITE
+                )
             progress(step + 1, steps, value)
     return encoder.cpu().eval().requires_grad_(False)
 
