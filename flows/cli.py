@@ -436,6 +436,13 @@ def _add_study(commands: Any) -> None:
     command.add_argument(
         "--held-out", metavar="DATA", help="measure on the cubes of this output, made by the same recipe"
     )
+    command.add_argument(
+        "--apart-km",
+        type=_count(0, 20_000),
+        default=50,
+        metavar="KM",
+        help="leave out places held out that are within this of one to learn from (default: 50, a block of the folds)",
+    )
     command.add_argument("--seeds", type=_count(1, 100), default=3, metavar="N", help="trainings of each (default: 3)")
     command.add_argument("--dry-run", action="store_true", help="say which trainings are there; do nothing")
     _finish(command, _study, format=None, workers=None, dask=None)

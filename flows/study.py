@@ -24,7 +24,7 @@ def run_study(options: Namespace, settings: Settings, held_out: Settings | None)
     cube_set = find_cubes(settings, None)
     other = None if held_out is None else _held_out(held_out)
     if options.dry_run:
-        print_plan(plan_study(settings, cube_set, choices, options.seeds, other))
+        print_plan(plan_study(settings, cube_set, choices, options.seeds, other, options.apart_km))
         return 0
     with Console() as console:
         folder, study = make_study(
@@ -34,6 +34,7 @@ def run_study(options: Namespace, settings: Settings, held_out: Settings | None)
             options.seeds,
             lambda done, total, note: console.progress("study", done, total, note),
             other,
+            options.apart_km,
         )
     screen = RichConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for line in (folder / "study.md").read_text(encoding="utf-8").splitlines():

@@ -34,6 +34,7 @@ _TYPES = {
     "crs": pa.field("crs", pa.int64()),
     **{side: pa.field(side, pa.float64()) for side in ("west", "south", "east", "north")},
     "dates": pa.field("dates", pa.list_(pa.timestamp("us", tz="UTC"))),
+    "seasons": pa.field("seasons", pa.list_(pa.string())),
     "products": pa.field("products", pa.list_(pa.string())),
     "orbit_passes": pa.field("orbit_passes", pa.list_(pa.string())),
     "relative_orbits": pa.field("relative_orbits", pa.list_(pa.int64())),
@@ -164,6 +165,8 @@ def _columns(embeddings: Embeddings, places: NDArray[np.object_]) -> dict[str, p
     columns["dates"] = pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(there, pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
     )
+    # For those who filter by it; who reads the table here has the dates.
+    columns["seasons"] = pa.array(embeddings.seasons(), _TYPES["seasons"].type)
     columns["geometry"] = pa.array(shapely.to_wkb(places, byte_order=1, flavor="iso"), pa.binary())
     columns["bbox"] = _boxes(places)
     return columns

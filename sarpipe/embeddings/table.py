@@ -19,6 +19,8 @@ TEXTS = ("id", "store")
 NUMBERS = ("latitude", "longitude", "crs", "west", "south", "east", "north", "valid_fraction")
 LISTS = ("dates", "products", "orbit_passes", "relative_orbits")
 """Columns that hold one entry for each date of the place: 1 to 4, the same number in all of them."""
+SEASONS = ("DJF", "MAM", "JJA", "SON")
+"""The meteorological seasons by their months, north and south of the equator alike: DJF is winter or summer."""
 FLAGS = "flags"
 """Column that holds a list of quality flags (`sarpipe.preprocess.quality.quality_flags`)."""
 
@@ -58,6 +60,14 @@ class Embeddings:
         dates = np.full((len(self.ids), N_DATES), np.datetime64("NaT"), "datetime64[us]")
         dates[np.arange(N_DATES) < self.date_counts()[:, None]] = utc.to_numpy(dtype="datetime64[us]")
         return dates
+
+    def seasons(self) -> list[list[str | None]]:
+        """For each place one of `SEASONS` for each of its dates; None where the date is not known."""
+        dates = self.dates()
+        months = dates.astype("datetime64[M]").astype(np.int64) % 12
+        names = np.array(SEASONS, object)[(months + 1) // 3 % len(SEASONS)]
+        names[np.isnat(dates)] = None
+        return [list(row[:count]) for row, count in zip(names, self.date_counts(), strict=True)]
 
     def date_counts(self) -> NDArray[np.intp]:
         """How many dates each place has, ``[N]``."""

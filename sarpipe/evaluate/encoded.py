@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarpipe.channels import FEATURES
+from sarpipe.channels import FEATURES, POLARISATIONS
 from sarpipe.codes import Code
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
@@ -26,6 +27,9 @@ _VIEWS = ("whole", "query", "gallery", "query_corner", "gallery_corner")
 
 _SEED = ", seed "
 
+_BANDS = len(POLARISATIONS)
+"""The first features of a date are what the radar measured; the others are made from them."""
+
 _BATCH = 256
 """Places of which the cubes of both halves of the dates and their windows are in memory at a time: 200 MB."""
 
@@ -40,7 +44,8 @@ class Encoded:
         places: Rows of the `CubeSet` that have data.
         paired: Those of them that have data in either half of the dates too, and in a corner of it.
         whole: For each method the vectors of ``places``, ``[len(places), D]``.
-        query, gallery: For each method the vectors of ``paired``, from dates 0 and 2, and from dates 1 and 3.
+        query, gallery: For each method the vectors of ``paired``, from dates 0 and 2, and from dates 1 and 3. Those of
+            single dates are of the first and the second of them, so half as wide.
         query_corner, gallery_corner: The same of opposite corners, see `sarpipe.evaluate.window.corner`.
     """
 
@@ -86,46 +91,73 @@ def encode_all(
     progress: Callable[[str], None],
     *,
     may_not_know: Collection[str] = (),
+    of_bands: Mapping[str, Encode] = MappingProxyType({}),
 ) -> Encoded:
-    """Give every method the same cubes.
+    """Give every method the same places, windows and dates.
 
     Args:
         cubes: The places.
         methods: By name.
         progress: Called with a line of text now and then.
         may_not_know: Methods that give NaN for a channel without data. It becomes the mean of its dimension over
-            ``whole`` (0 where no place knows it), which is 0 after any standardisation, as an encoder has it.
+            ``whole`` (0 where no place knows it), which is 0 after any standardisation, as an encoder has it. Of
+            methods of single dates it is the mean over the two halves of the dates, where these are compared.
+        of_bands: Methods that are given VV and VH of each date, ``float32 [n, 2 T, 64, 64]``, in place of the cubes.
 
     Raises:
         DataError: A method gives numbers that are not finite, or not one vector for each cube.
     """
     n = len(cubes.ids)
     places, paired = [], []
-    parts: dict[str, dict[str, list[NDArray[np.float32]]]] = {view: {name: [] for name in methods} for view in _VIEWS}
+    every = {**methods, **of_bands}
+    parts: dict[str, dict[str, list[NDArray[np.float32]]]] = {view: {name: [] for name in every} for view in _VIEWS}
     for start in range(0, n, _BATCH):
         rows = np.arange(start, min(start + _BATCH, n))
         progress(f"encoding places {start + 1} to {rows[-1] + 1} of {n}")
         images, frames = cubes.cubes[rows], cubes.frames[rows]
-        query, gallery = (statistics(frames[:, list(dates)]) for dates in (QUERY_DATES, GALLERY_DATES))
+        halves = [frames[:, list(dates)] for dates in (QUERY_DATES, GALLERY_DATES)]
+        views = _views(images, *map(statistics, halves))
         there = with_data(images)
-        pairs = (query, gallery, corner(query, last=False), corner(gallery, last=True))
-        both = np.logical_and.reduce([there, *map(with_data, pairs)])
+        both = np.logical_and.reduce([there, *map(with_data, views[1:])])
         places.append(rows[there])
         paired.append(rows[both])
-        views = ((images, there), *((pair, both) for pair in pairs))
-        for view, (batch, kept) in zip(_VIEWS, views, strict=True):
+        bands = _views(*map(_bands, (frames, *halves))) if of_bands else views
+        for view, batch, of_dates in zip(_VIEWS, views, bands, strict=True):
+            kept = there if view == "whole" else both
             if kept.any():
                 ids = [cubes.ids[i] for i in rows[kept]]
-                for name, encode in methods.items():
-                    parts[view][name].append(_encode(name, encode, batch[kept], ids, name in may_not_know))
+                for name, encode in every.items():
+                    given = of_dates if name in of_bands else batch
+                    parts[view][name].append(_encode(name, encode, given[kept], ids, name in may_not_know))
     vectors = {view: {name: _join(of) for name, of in by_name.items()} for view, by_name in parts.items()}
     for name in may_not_know:
-        mean = known_mean(vectors["whole"][name])
-        for by_name in vectors.values():
-            by_name[name] = (
-                np.where(np.isnan(by_name[name]), mean, by_name[name]) if len(by_name[name]) else by_name[name]
-            )
+        _fill_with_mean(name, vectors)
     return Encoded(_rows(places), _rows(paired), **vectors)
+
+
+def _views(
+    whole: NDArray[np.float32], query: NDArray[np.float32], gallery: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], ...]:
+    """In the order of `_VIEWS`."""
+    return whole, query, gallery, corner(query, last=False), corner(gallery, last=True)
+
+
+def _bands(frames: NDArray[np.float16]) -> NDArray[np.float32]:
+    """VV and VH of each date: frames ``[n, T, 4, 64, 64]`` to ``[n, 2 T, 64, 64]``."""
+    n, dates, _, height, width = frames.shape
+    return frames[:, :, :_BANDS].reshape(n, _BANDS * dates, height, width).astype(np.float32)
+
+
+def _fill_with_mean(name: str, vectors: dict[str, dict[str, NDArray[np.float32]]]) -> None:
+    """Put the mean of the dimension where this method gave NaN."""
+    whole = vectors["whole"][name]
+    for compared in (("whole",), ("query", "gallery"), ("query_corner", "gallery_corner")):
+        found = [vectors[view][name] for view in compared]
+        if len(found[0]):
+            same = found[0].shape[1] == whole.shape[1]
+            mean = known_mean(whole if same else np.concatenate(found))
+            for view, values in zip(compared, found, strict=True):
+                vectors[view][name] = np.where(np.isnan(values), mean, values)
 
 
 def with_data(images: NDArray[np.floating]) -> NDArray[np.bool_]:

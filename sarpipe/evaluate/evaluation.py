@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sarpipe.cubes import CubeSet
 from sarpipe.evaluate import probe
-from sarpipe.evaluate.baselines import MAY_NOT_KNOW, image_baselines, position
+from sarpipe.evaluate.baselines import MAY_NOT_KNOW, OF_BANDS, image_baselines, position
 from sarpipe.evaluate.claims import FEWEST, LABELS, claims, rung
 from sarpipe.evaluate.diagnostics import diagnostics
 from sarpipe.evaluate.encoded import Encode, Encoded, encode_all, seeded, with_data
@@ -46,9 +46,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure an encoder beside the same encoder with random weights and beside what needs no encoder.
 
-    The baselines are those of `sarpipe.evaluate.baselines`. Two of them learn from cubes, without labels: principal
-    components, and the patches and components of random convolutional features. They learn from the places that
-    are measured, as the encoder did, or from ``learn_from`` where the encoder was trained on other places.
+    The baselines are those of `sarpipe.evaluate.baselines`. Some of them learn from cubes, without labels: principal
+    components of the cube and of its mean pooling, and the patches and components of random convolutional features.
+    They learn from the places that are measured, as the encoder did, or from ``learn_from`` where the encoder was
+    trained on other places.
 
     All of it stands for use on the ground and does not measure it, but for ``labels``. Retrieval of the same place from
     other dates (`sarpipe.evaluate.retrieval`). The same where query and gallery are opposite corners of the place, so
@@ -169,7 +170,7 @@ def _baselines(
 
 
 def _encoded(cubes: CubeSet, encoders: Mapping[str, Encode], progress: Callable[[str], None]) -> Encoded:
-    encoded = encode_all(cubes, encoders, progress, may_not_know=MAY_NOT_KNOW)
+    encoded = encode_all(cubes, encoders, progress, may_not_know=MAY_NOT_KNOW, of_bands=OF_BANDS)
     where = position(cubes.index.iloc[encoded.places])
     return replace(encoded, whole={**encoded.whole, "position": where})
 

@@ -63,13 +63,15 @@ def near_others(
     longitude: NDArray[np.float64],
     latitudes: NDArray[np.float64],
     longitudes: NDArray[np.float64],
+    *,
+    km: float,
 ) -> NDArray[np.bool_]:
-    """Which places (``[N]`` degrees) are at most 5 km from one of the others (``[M]``); NaN is unknown, and far."""
+    """Which places (``[N]`` degrees) are at most so far from one of the others (``[M]``); NaN is unknown, and far."""
     near = np.zeros(len(latitude), np.bool_)
     points, known = _known_on_sphere(latitude, longitude)
     others, _ = _known_on_sphere(latitudes, longitudes)
     if len(points) and len(others):
-        near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=chord(CLUSTER_KM))[0])
+        near[known] = np.isfinite(KDTree(others).query(points, distance_upper_bound=chord(km))[0])
     return near
 
 

@@ -27,8 +27,12 @@ _NAMES = {
     "random_weights": "random weights",
     "random_convolutions": "random convolutions + PCA",
     "pca": "PCA",
+    "pca_whitened": "PCA, whitened",
     "band_statistics": "band statistics",
+    "date_statistics": "statistics of each date",
     "mean_pool": "8 x 8 mean pooling",
+    "mean_pool_whitened": "8 x 8 pooling, whitened",
+    "date_pool": "8 x 8 pooling of each date",
     "position": "position and season",
     "random_vectors": "random vectors",
 }
@@ -48,7 +52,8 @@ _MEANING = (
     "recall@k: share of the places that are among the k nearest when they are "
     "searched for by their other dates; MRR: mean of one over the rank; corner: of places searched for in opposite "
     "corners, which share 44 % of their ground, so that no pixel lies where its like lay. On one grid of pixels a "
-    "picture finds itself: what PCA and mean pooling keep of it wins there, and says little of the place. RankMe: "
+    "picture finds itself: what PCA and mean pooling keep of it wins there, whitened most of all, and says little of "
+    "the place. RankMe: "
     "effective number of dimensions (Garrido et al. 2023), at most that of the vectors; the embedding of preset "
     "original, which is read from the mean token alone, cannot exceed 128. Bold is the largest value of a column, "
     "which is not yet a win: that is a paired difference whose interval is above 0. Intervals are 95 % bootstrap "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ import numpy as np
 from sarpipe.codes import Code
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError, TrainingError, UsageError
+from sarpipe.evaluate.blocks import BLOCK_KM, blocks
 from sarpipe.evaluate.claims import FEWEST
 from sarpipe.evaluate.encoded import Encoded, encode_all
 from sarpipe.evaluate.evaluation import encode_beside_baselines
-from sarpipe.evaluate.neighbours import CLUSTER_KM, near_others
+from sarpipe.evaluate.neighbours import near_others
 from sarpipe.evaluate.score import measure
 from sarpipe.evaluate.spectrum import rankme
 from sarpipe.settings import Settings
@@ -27,7 +29,7 @@ from sarpipe.stages.places import cubes_digest, load_cubes, open_cubes
 from sarpipe.stages.step import Step, make, plan_step, require
 from sarpipe.stages.train import OnStep, make_model, plan_train
 from sarpipe.storage import Artefact
-from sarpipe.study.choices import SUPERVISED, Choice, without
+from sarpipe.study.choices import AS_WRITTEN, SUPERVISED, Choice, without
 from sarpipe.study.document import document, page
 from sarpipe.study.result import Result
 from sarpipe.train import CODE as TRAINING
@@ -36,6 +38,13 @@ from sarpipe.train.settings import TrainSettings
 CODE = ("study", "stages/study.py")
 _RESULTS_CODE = (*EVALUATION, "study/result.py", "stages/study.py")
 _SUPERVISED_CODE = (*TRAINING, "heap.py", "study/supervised.py")
+_AS_WRITTEN_CODE = (
+    "heap.py",
+    "ssl/counter.py",
+    "train/deterministic.py",
+    "train/order.py",
+    "study/as_written.py",
+)
 RESULTS = "results.json"
 _POSITION = ("latitude", "longitude")
 
@@ -46,10 +55,15 @@ OnTraining = Callable[[int, int, str], None]
 
 
 def plan_study(
-    settings: Settings, cube_set: Artefact, choices: Sequence[Choice], seeds: int, held_out: Artefact | None = None
+    settings: Settings,
+    cube_set: Artefact,
+    choices: Sequence[Choice],
+    seeds: int,
+    held_out: Artefact | None = None,
+    apart_km: float = BLOCK_KM,
 ) -> list[Step]:
-    """The trainings of a study, named: the default, each choice put back and, where places are held out and there is
-    truth to learn from, the supervised one; for each seed. What is there is kept.
+    """The trainings of a study, named: the default, each choice put back, the original's own and, where places are held
+    out and there is truth to learn from, the supervised one; for each seed. What is there is kept.
     """
     trains = {"default": settings.train} | {choice.name: without(choice, settings.train) for choice in choices}
     steps = [
@@ -57,11 +71,10 @@ def plan_study(
         for name, train in trains.items()
         for seed, one in enumerate(_seeds(settings, train, seeds))
     ]
-    if held_out is None or not _has_truth(cube_set):
-        return steps
-    key = _key(cube_set, held_out)
+    key = _key(cube_set, held_out, apart_km)
     return steps + [
-        replace(_plan_supervised(one, cube_set, key), name=f"{SUPERVISED.name}, seed {seed}")
+        replace(_PLANS[choice](one, cube_set, key), name=f"{choice.name}, seed {seed}")
+        for choice in _others(cube_set, held_out)
         for seed, one in enumerate(_seeds(settings, settings.train, seeds))
     ]
 
@@ -73,6 +86,7 @@ def make_study(
     seeds: int,
     on_training: OnTraining,
     held_out: Artefact | None = None,
+    apart_km: float = BLOCK_KM,
 ) -> tuple[Path, dict[str, Any]]:
     """Train and measure what is not there, and put it together: ``study.json`` and ``study.md``.
 
@@ -85,7 +99,8 @@ def make_study(
         choices: To be put back.
         seeds: 0 to this, not included, in place of the settings' seed.
         on_training: For progress.
-        held_out: The places to measure on, but for those within 5 km of one to learn from; None: the same.
+        held_out: The places to measure on; None: the same as are learnt from.
+        apart_km: Of those that are held out, which are left out: nearer than this to one to learn from.
 
     Returns:
         The folder, and what ``study.json`` holds.
@@ -95,9 +110,9 @@ def make_study(
         DataError: There is nothing to measure.
         UsageError: All places that are held out are near one to learn from.
     """
-    measured = _Measured.on(cube_set, held_out)
-    told = [SUPERVISED] if held_out is not None and _has_truth(cube_set) else []
-    total = seeds * (1 + len(choices) + len(told))
+    measured = _Measured.on(cube_set, held_out, apart_km)
+    others = _others(cube_set, held_out)
+    total = seeds * (1 + len(choices) + len(others))
 
     def trained(name: str, train: TrainSettings, before: int, make_result: _MakeResult) -> list[Result]:
         found = []
@@ -109,8 +124,8 @@ def make_study(
 
     default = trained("default", settings.train, 0, _result_of_training)
     beside: dict[Choice, Sequence[Result] | str] = {}
-    for number, choice in enumerate((*choices, *told), 1):
-        make_result = _result_of_supervised if choice is SUPERVISED else _result_of_training
+    for number, choice in enumerate((*choices, *others), 1):
+        make_result = _RESULTS.get(choice, _result_of_training)
         try:
             beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number, make_result)
         except TrainingError as error:
@@ -123,7 +138,9 @@ def make_study(
         "places": {
             "learnt_from": measured.learnt_from,
             "measured_on": len(measured.places.ids),
+            "blocks": measured.blocks,
             "held_out": held_out is not None,
+            "apart_km": None if held_out is None else apart_km,
             "left_out_as_near": measured.left_out,
         },
         **document(default, beside, baselines, judged=len(measured.places.ids) >= FEWEST),
@@ -158,32 +175,47 @@ class _Measured:
     """
 
     places: CubeSet
-    key: Mapping[str, str]
+    key: Mapping[str, Any]
     learnt_from: int
     left_out: int
 
+    @property
+    def blocks(self) -> int:
+        """Of ground, that the places lie in."""
+        latitude, longitude = (self.places.index[name].to_numpy(np.float64) for name in _POSITION)
+        return len(np.unique(blocks(latitude, longitude)))
+
     @classmethod
-    def on(cls, cube_set: Artefact, held_out: Artefact | None) -> _Measured:
+    def on(cls, cube_set: Artefact, held_out: Artefact | None, apart_km: float) -> _Measured:
+        key = _key(cube_set, held_out, apart_km)
         if held_out is None:
             places = load_cubes(cube_set)
-            return cls(places, {"cubes": cubes_digest(cube_set)}, len(places.ids), 0)
+            return cls(places, key, len(places.ids), 0)
         # Left in its files: of what is learnt from, only the positions are asked here.
         learnt, places = open_cubes(cube_set, 0), load_cubes(held_out)
         positions = (index[name].to_numpy(np.float64) for index in (places.index, learnt.index) for name in _POSITION)
-        far = np.flatnonzero(~near_others(*positions))
+        far = np.flatnonzero(~near_others(*positions, km=apart_km))
         if not len(far):
             raise UsageError(
-                f"all {len(places.ids)} places that are held out are within {CLUSTER_KM:g} km of one to learn from",
-                "Hold out stores of another region",
+                f"all {len(places.ids)} places that are held out are within {apart_km:g} km of one to learn from",
+                "Hold out stores of another region, or more of them, or set a smaller --apart-km",
             )
         truth = None if places.truth is None else places.truth.iloc[far]
         ids = tuple(places.ids[i] for i in far)
         kept = CubeSet(ids, places.cubes[far], places.frames[far], places.index.iloc[far], truth)
-        return cls(kept, _key(cube_set, held_out), len(learnt.ids), len(places.ids) - len(far))
+        return cls(kept, key, len(learnt.ids), len(places.ids) - len(far))
 
 
-def _key(cube_set: Artefact, held_out: Artefact) -> dict[str, str]:
-    return {"cubes": cubes_digest(held_out), "far_from": cubes_digest(cube_set)}
+def _key(cube_set: Artefact, held_out: Artefact | None, apart_km: float) -> dict[str, Any]:
+    learnt = cubes_digest(cube_set)
+    if held_out is None:
+        return {"cubes": learnt}
+    return {"cubes": cubes_digest(held_out), "far_from": learnt, "apart_km": apart_km}
+
+
+def _others(cube_set: Artefact, held_out: Artefact | None) -> list[Choice]:
+    """What is trained beside the choices."""
+    return [AS_WRITTEN, *([SUPERVISED] if held_out is not None and _has_truth(cube_set) else [])]
 
 
 def _has_truth(cube_set: Artefact) -> bool:
@@ -221,8 +253,31 @@ def _result_of_supervised(settings: Settings, cube_set: Artefact, measured: _Mea
     return _results(_plan_supervised(settings, cube_set, measured.key), measured, encoded)["model"]
 
 
-def _plan_supervised(settings: Settings, cube_set: Artefact, key: Mapping[str, str]) -> Step:
-    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, supervised=True)
+def _plan_supervised(settings: Settings, cube_set: Artefact, key: Mapping[str, Any]) -> Step:
+    made = {"supervised": settings.train.model_dump(mode="json")}
+    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, _SUPERVISED_CODE)
+
+
+def _result_of_as_written(settings: Settings, cube_set: Artefact, measured: _Measured, on_step: OnStep) -> Result:
+    """The result of the original's own training. It is not kept either."""
+    from sarpipe.model.extract import embed
+    from sarpipe.study.as_written import train_as_written
+
+    def encoded(places: CubeSet) -> Encoded:
+        encoder = train_as_written(load_cubes(cube_set), settings.train, device=settings.device, progress=on_step)
+        return encode_all(places, {"model": partial(embed, encoder, device=settings.device)}, lambda _: None)
+
+    return _results(_plan_as_written(settings, cube_set, measured.key), measured, encoded)["model"]
+
+
+def _plan_as_written(settings: Settings, cube_set: Artefact, key: Mapping[str, Any]) -> Step:
+    # Nothing else of the settings matters to it: a study of another default has it already.
+    made = {"as_written": settings.train.model_dump(mode="json", include={"epochs", "seed"})}
+    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, _AS_WRITTEN_CODE)
+
+
+_RESULTS: Mapping[Choice, _MakeResult] = {AS_WRITTEN: _result_of_as_written, SUPERVISED: _result_of_supervised}
+_PLANS = {AS_WRITTEN: _plan_as_written, SUPERVISED: _plan_supervised}
 
 
 def _baselines(
@@ -248,17 +303,22 @@ def _baselines(
 
 
 def _plan_results(
-    settings: Settings, key: Mapping[str, str], inputs: Mapping[str, Any], *, supervised: bool = False
+    settings: Settings,
+    key: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    made: Mapping[str, Any] = MappingProxyType({}),
+    code: Sequence[str] = (),
 ) -> Step:
-    """What is measured, on the places of this key, of methods that were made from ``inputs``."""
-    train = settings.train.model_dump(mode="json")
+    """What is measured, on the places of this key, of methods that were made from ``inputs``, by the settings ``made``
+    and this code.
+    """
     return plan_step(
         "study",
         settings.train.preset,
         settings.data / "scores",
         inputs={**key, **inputs},
-        settings={"seed": SEED} | ({"supervised": train} if supervised else {}),
-        code=(*_RESULTS_CODE, *(_SUPERVISED_CODE if supervised else ())),
+        settings={"seed": SEED, **made},
+        code=(*_RESULTS_CODE, *code),
         label="scores",
     )
 

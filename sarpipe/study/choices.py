@@ -58,6 +58,11 @@ CHOICES = (
 PRESET = Choice("preset", "preset original, for as many epochs", {"preset": "original"})
 """All of them at once, and the rest of what the program that sarpipe starts from did."""
 
+AS_WRITTEN = Choice(
+    "as_written", "the original's own training: identical views, raw channels, as its program has it", {}
+)
+"""Not a choice either: no settings make it. `PRESET` is what the original says of itself, this is what it does."""
+
 SUPERVISED = Choice("supervised", "the encoder learns the truth itself", {})
 """Not a choice of anybody who has no truth: what the budget comes to where the answer is told."""
 

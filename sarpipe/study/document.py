@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sarpipe.evaluate.claims import FEWEST, LABELS
-from sarpipe.evaluate.estimate import Estimate, over_seeds
+from sarpipe.evaluate.estimate import FEW_BLOCKS, Estimate, over_seeds
 from sarpipe.evaluate.score import MEASURES
 from sarpipe.study.choices import Choice
 from sarpipe.study.paired import verdict
@@ -60,15 +60,21 @@ def page(study: Mapping[str, Any]) -> list[str]:
         "# What each choice of the training brings",
         "",
         f"Preset {train['preset']}, {train['epochs']} epochs, {seeds} {'seed' if seeds == 1 else 'seeds'}; "
-        f"{places['learnt_from']} places to learn from, measured on {places['measured_on']} ({where}).",
+        f"{places['learnt_from']} places to learn from, measured on {places['measured_on']} ({where}), in "
+        f"{places['blocks']} {'block' if places['blocks'] == 1 else 'blocks'} of ground.",
         "The first row is the default, with 95 % intervals. The others are the default minus the training with the "
         "choice put back, or minus the baseline, of the same places and seeds; **bold** where the interval leaves out "
         "0. RankMe is each one's own.",
     ]
     if places["left_out_as_near"]:
-        lines.append(f"{places['left_out_as_near']} places held out were near one to learn from, and left out.")
+        lines.append(
+            f"{places['left_out_as_near']} places held out were within {places['apart_km']:g} km of one to learn from, "
+            "and left out."
+        )
     if seeds == 1:
         lines.append("One seed: the intervals know nothing of the spread between seeds.")
+    if places["blocks"] < min(FEW_BLOCKS, places["measured_on"]):
+        lines.append("So few blocks are few to draw from: the intervals are too narrow.")
     if places["measured_on"] < FEWEST:
         lines.append(f"With fewer than {FEWEST} places nothing is decided.")
     return [*lines, "", *_table(study)]

@@ -46,6 +46,20 @@ def test_places_of_fewer_dates_are_read_again_with_so_many(tmp_path: Path, fewer
         assert read.index[name].iloc[order].tolist() == table.index[name].tolist()
 
 
+def test_the_seasons_of_the_dates_stand_beside_them_and_are_not_needed_to_read(
+    path: Path, tmp_path: Path, embeddings: Embeddings, fewer_dates_embeddings: Embeddings
+) -> None:
+    table = pq.read_table(path)
+    assert set(map(tuple, table["seasons"].to_pylist())) == {("DJF", None, None, "JJA")}
+    pq.write_table(table.drop_columns(["seasons"]), tmp_path / "older.parquet")
+    assert read_geoparquet(tmp_path / "older.parquet").ids == read_geoparquet(path).ids
+    write_geoparquet(tmp_path / "fewer.parquet", fewer_dates_embeddings, PROVENANCE)
+    fewer = pq.read_table(tmp_path / "fewer.parquet", columns=["dates", "seasons"])
+    assert sorted(map(len, fewer["seasons"].to_pylist())) == [1, 2, 3, 4]
+    for dates, seasons in zip(fewer["dates"].to_pylist(), fewer["seasons"].to_pylist(), strict=True):
+        assert [date is None for date in dates] == [season is None for season in seasons]
+
+
 def test_geopandas_opens_it_on_the_map(path: Path) -> None:
     frame = geopandas.read_parquet(path).set_index("id")
     assert frame.crs == "OGC:CRS84"

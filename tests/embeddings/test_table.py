@@ -79,3 +79,22 @@ def test_places_of_fewer_dates_are_filled_up(fewer_dates_embeddings: Embeddings)
     assert (dates[:, 0] == first).all()
     assert np.isnat(dates[0, 1:]).all()
     assert dates[3, 3] == np.datetime64("2020-07-01")
+
+
+def test_each_known_date_has_the_season_of_its_month(make_embeddings: Callable[..., Embeddings]) -> None:
+    months = pd.date_range("1969-01-31", periods=13, freq="ME", tz="UTC")
+    table = make_embeddings([(f"place {i}", 0.0, 10.0 * (-1) ** i, 0) for i in range(4)])
+    columns = {name: [["x"] * 4, ["x"] * 4, ["x"] * 4, ["x"]] for name in ("products", "orbit_passes")}
+    index = table.index.assign(
+        dates=[list(months[:4]), list(months[4:8]), list(months[8:12]), [months[12]]],
+        relative_orbits=[[1] * 4, [1] * 4, [1] * 4, [1]],
+        **columns,
+    )
+    assert replace(table, index=index).seasons() == [
+        ["DJF", "DJF", "MAM", "MAM"],
+        ["MAM", "JJA", "JJA", "JJA"],
+        ["SON", "SON", "SON", "DJF"],
+        ["DJF"],
+    ]
+    assert table.seasons() == [["DJF", None, None, "JJA"]] * 4
+    assert make_embeddings([]).seasons() == []

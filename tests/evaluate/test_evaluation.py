@@ -12,9 +12,14 @@ import pytest
 
 from sarpipe.cubes import CubeSet
 from sarpipe.errors import DataError
-from sarpipe.evaluate import Encode, evaluate
+from sarpipe.evaluate import Encode, evaluate, probe
 from sarpipe.evaluate.baselines.band_statistics import band_statistics
+from sarpipe.evaluate.baselines.mean_pool import mean_pool
 from sarpipe.evaluate.encoded import encode_all
+from sarpipe.evaluate.evaluation import _permuted
+from sarpipe.evaluate.probe import predict
+from sarpipe.evaluate.score import measure
+from sarpipe.evaluate.window import corner
 from sarpipe.preprocess.place import make_cube
 from sarpipe.preprocess.recipe import SarRecipe
 from sarpipe.preprocess.temporal import statistics
@@ -39,8 +44,12 @@ def test_a_perfect_encoder_wins_everything_and_is_said_to(
         "random_weights": 8,
         "random_convolutions": 119,
         "pca": 119,
+        "pca_whitened": 119,
         "band_statistics": 108,
+        "date_statistics": 72,
         "mean_pool": 768,
+        "mean_pool_whitened": 119,
+        "date_pool": 512,
         "position": 12,
         "random_vectors": 1024,
     }
@@ -185,6 +194,66 @@ def test_what_band_statistics_do_not_know_is_as_good_as_the_mean(make_cubes: Mak
     assert np.isfinite(encoded.query["b"]).all()
     with pytest.raises(DataError, match="not finite"):
         encode_all(cubes, {"b": band_statistics}, lambda _: None)
+
+
+def test_methods_of_single_dates_are_given_vv_and_vh_of_the_dates_of_each_view(make_cubes: MakeCubes) -> None:
+    cubes = with_dates(make_cubes(6), [4, 4, 4, 4, 3, 4])
+    encoded = encode_all(cubes, {}, lambda _: None, may_not_know=["d"], of_bands={"d": band_statistics})
+    bands = cubes.frames[:, :, :2].astype(np.float32).reshape(6, 8, 64, 64)
+    known = band_statistics(bands)
+    whole = encoded.whole["d"]
+    np.testing.assert_array_equal(whole[[0, 1, 2, 3, 5]], known[[0, 1, 2, 3, 5]])
+    # The fourth date of the fifth place is not known: it is as good as the mean.
+    np.testing.assert_allclose(whole[4, 6:8], known[[0, 1, 2, 3, 5], 6:8].mean(axis=0), rtol=1e-5)
+    query, gallery = (bands[:, rows] for rows in ([0, 1, 4, 5], [2, 3, 6, 7]))
+    np.testing.assert_array_equal(encoded.query["d"], band_statistics(query))
+    assert encoded.gallery["d"].shape == (6, 36)
+    both = np.concatenate([band_statistics(query), band_statistics(gallery)])
+    np.testing.assert_allclose(encoded.gallery["d"][4, 2:4], np.nanmean(both, axis=0)[2:4], rtol=1e-5)
+    np.testing.assert_array_equal(encoded.query_corner["d"], band_statistics(corner(query, last=False)))
+    assert np.isfinite(encoded.gallery_corner["d"]).all()
+
+
+def test_the_bands_of_single_dates_know_what_no_statistic_over_time_tells(make_cubes: MakeCubes) -> None:
+    cubes = make_cubes(60)
+    # A level that the second date has more and the third less: mean, deviation and last minus first are the same.
+    sign = np.random.default_rng(5).choice([-1.0, 1.0], 60)
+    frames = cubes.frames.copy()
+    frames[:, 1, 0] += sign[:, None, None].astype(np.float16)
+    frames[:, 2, 0] -= sign[:, None, None].astype(np.float16)
+    truth = pd.DataFrame({"id": list(cubes.ids), "when": sign})
+    found = evaluate(replace(cubes, frames=frames, cubes=statistics(frames), truth=truth), band_statistics, mean_pool)
+    r2 = {name: method["mean_r2"]["value"] for name, method in found["methods"].items()}
+    assert min(r2["date_statistics"], r2["date_pool"]) > 0.9
+    assert max(r2["band_statistics"], r2["mean_pool"]) < 0.2
+    lost = {row["baseline"] for row in found["differences"] if row["measure"] == "mean_r2" and row["interval"][1] < 0}
+    assert {"date_statistics", "date_pool"} <= lost
+
+
+def leak_of_the_truth(vectors: np.ndarray, values: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """A probe that is handed the truth beside the vectors."""
+    return predict(np.concatenate([vectors, values], axis=1), values, groups, seed)
+
+
+def leak_of_the_test_places(vectors: np.ndarray, values: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """A probe that is fitted on the places it is tested on too."""
+    design = np.c_[vectors, np.ones(len(vectors))]
+    return design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+
+@pytest.mark.parametrize("leak", [leak_of_the_truth, leak_of_the_test_places])
+def test_permuted_labels_are_not_read_but_where_the_probe_leaks(
+    make_cubes: MakeCubes, perfect: Encode, monkeypatch: pytest.MonkeyPatch, leak: Callable[..., object]
+) -> None:
+    cubes = make_cubes(60)
+    sound = measure(cubes, encode_all(cubes, {"sarpipe": perfect}, lambda _: None), 0, lambda _: None)
+    assert sound.scores["sarpipe"].figures()["mean_r2"].value > 0.9
+    permuted = _permuted(sound.encoded, sound.targets, 0)
+    assert permuted["n"] == 60
+    assert permuted["value"] < 0.02
+    monkeypatch.setattr(probe, "predict", leak)
+    leaking = _permuted(sound.encoded, sound.targets, 0)
+    assert leaking["interval"][0] > 0.02
 
 
 def test_every_method_is_given_the_same_cubes(make_cubes: MakeCubes, perfect: Encode) -> None:

@@ -35,12 +35,13 @@ def test_places_near_others_are_those_that_would_be_their_neighbours() -> None:
     rng = np.random.default_rng(0)
     latitude, longitude = rng.uniform(-0.2, 0.2, (2, 90))
     latitude[[3, 50]] = np.nan
-    near = near_others(latitude[:40], longitude[:40], latitude[40:], longitude[40:])
+    few, more = (near_others(latitude[:40], longitude[:40], latitude[40:], longitude[40:], km=km) for km in (3.0, 5.0))
     for i in range(40):
         pairs = [clusters(latitude[[i, j]], longitude[[i, j]])[1].any() for j in range(40, 90)]
-        assert near[i] == any(pairs)
-    assert 0 < near.sum() < 39
-    assert not near_others(latitude[:5], longitude[:5], latitude[:0], longitude[:0]).any()
+        assert more[i] == any(pairs)
+    assert 0 < few.sum() < more.sum() < 39
+    assert not np.any(few & ~more)
+    assert not near_others(latitude[:5], longitude[:5], latitude[:0], longitude[:0], km=5.0).any()
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(2, 6), st.integers(0, 3))

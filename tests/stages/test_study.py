@@ -31,7 +31,7 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
         make_study(settings, cube_set, choices, 2, stop_at_the_fifth)
     # The default's first seed is the model of the run itself.
     plan = plan_study(settings, cube_set, choices, 2)
-    assert [step.state for step in plan] == ["done"] * 4 + ["missing"] * 2
+    assert [step.state for step in plan] == ["done"] * 4 + ["missing"] * 4
     assert [step.name for step in plan][1:3] == ["default, seed 1", "speckle, seed 0"]
     trained = {path: path.stat().st_mtime_ns for path in (rerun.data / "models").rglob("*.safetensors")}
 
@@ -43,7 +43,7 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
     assert not any(note.startswith("speckle, seed 0: step") for note in said)
     assert any(note.startswith("readout, seed 1: step") for note in said)
     assert study["seeds"] == 2
-    assert [row["choice"] for row in study["choices"]] == ["speckle", "readout"]
+    assert [row["choice"] for row in study["choices"]] == ["speckle", "readout", "as_written"]
     for row in study["choices"]:
         for name, measure in row["measures"].items():
             default = study["default"]["measures"][name]
@@ -59,7 +59,8 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert "**" not in "".join(table[3:])
     assert table[3].startswith("| speckle | no speckle |")
-    assert len(table) == 5 + len(study["baselines"])
+    assert table[5].startswith("| as_written | the original's own training")
+    assert len(table) == 6 + len(study["baselines"])
     assert {row["baseline"] for row in study["baselines"]} == set(LABELS.values()) - {LABELS["sarpipe"]}
     assert json.loads((folder / "study.json").read_text()) == study
 
@@ -73,20 +74,31 @@ def test_places_that_are_held_out_are_not_learnt_from(rerun: Any, tmp_path: Path
     simulate(tmp_path / "other", stores=1, places=8, seed=1)
     elsewhere = settings.model_copy(update={"data": tmp_path / "elsewhere"})
     straight.preprocess(elsewhere, str(tmp_path / "other"), lambda *_: None)
-    with pytest.raises(UsageError, match="all 10 places that are held out are within 5 km"):
+    with pytest.raises(UsageError, match="all 10 places that are held out are within 50 km"):
         make_study(settings, cube_set, (), 1, _nothing, cube_set)
 
     _, here = make_study(settings, cube_set, (), 1, _nothing)
     _, there = make_study(settings, cube_set, (), 1, _nothing, find_cubes(elsewhere, None))
 
-    assert [step.name for step in plan_study(settings, cube_set, (), 1, find_cubes(elsewhere, None))] == [
-        *("default, seed 0", "supervised, seed 0")
-    ]
-    assert [row["choice"] for row in there["choices"]] == ["supervised"]
-    assert there["choices"][0]["measures"].keys() == there["default"]["measures"].keys()
-    assert here["choices"] == []
+    plan = plan_study(settings, cube_set, (), 1, find_cubes(elsewhere, None))
+    assert [step.name for step in plan] == ["default, seed 0", "as_written, seed 0", "supervised, seed 0"]
+    assert {step.state for step in plan} == {"done"}
+    # Another default has another encoder that learns the truth; the original's own training is the same.
+    other = settings.model_copy(update={"train": settings.train.model_copy(update={"temperature": 0.3})})
+    plan = plan_study(other, cube_set, (), 1, find_cubes(elsewhere, None))
+    assert [step.state for step in plan] == ["missing", "done", "missing"]
+    # And it is another number of places that another distance leaves.
+    plan = plan_study(settings, cube_set, (), 1, find_cubes(elsewhere, None), 5)
+    assert [step.state for step in plan] == ["done", "missing", "missing"]
+    assert [row["choice"] for row in there["choices"]] == ["as_written", "supervised"]
+    for row in there["choices"]:
+        assert row["measures"].keys() == there["default"]["measures"].keys()
+    assert [row["choice"] for row in here["choices"]] == ["as_written"]
     assert not here["places"]["held_out"]
+    assert here["places"]["apart_km"] is None
     assert there["places"]["held_out"]
+    assert there["places"]["apart_km"] == 50
+    assert there["places"]["blocks"] >= 1
     assert here["train"] == there["train"]
     assert here["default"]["measures"] != there["default"]["measures"]
 
@@ -97,7 +109,7 @@ def test_a_choice_whose_training_fails_is_a_row_that_says_so(rerun: Any) -> None
     near = Choice("neighbours", "all places are neighbours", {"neighbour_km": 20_000.0})
     folder, study = make_study(settings, cube_set, [near], 1, _nothing)
 
-    (row,) = study["choices"]
+    row, _ = study["choices"]
     assert "neighbour" in row["stopped"]
     assert row["stopped"] in (folder / "study.md").read_text()
 

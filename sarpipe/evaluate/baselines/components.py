@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,11 @@ class Components:
     basis: NDArray[np.float32]
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32], most: int, seed: int) -> Components:
-        """The first ``most`` components of ``[N, D]``, fewer where the vectors span fewer; not whitened.
+    def of(cls, vectors: NDArray[np.float32], most: int) -> Components:
+        """The first ``most`` components of ``[N, D]``, fewer where the vectors span fewer; variance rises.
 
-        Their axes are turned by a random rotation. Lengths and angles stay, so a ridge regression or a cosine finds
-        the same; but probe and retrieval bring every dimension to one deviation, and on the principal axes themselves
-        that would blow up the last ones, which are noise, to the size of the first.
+        These are the principal axes themselves. Probe and retrieval bring every dimension to one deviation, so what
+        they see of these is whitened: the last ones, which are noise, as large as the first.
         """
         mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         centred = vectors - mean
@@ -33,9 +32,16 @@ class Components:
         gram = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64)
         eigenvalues, axes = np.linalg.eigh(gram)
         kept = np.flatnonzero(eigenvalues > _NOISE * eigenvalues[-1:])[-most:]
-        unit = axes[:, kept] / np.sqrt(eigenvalues[kept]) if wide else axes[:, kept]
-        turned = np.asarray(unit @ _rotation(len(kept), seed), np.float32)
-        return cls(mean, centred.T @ turned if wide else turned)
+        unit = np.asarray(axes[:, kept] / np.sqrt(eigenvalues[kept]) if wide else axes[:, kept], np.float32)
+        return cls(mean, centred.T @ unit if wide else unit)
+
+    def turned(self, seed: int) -> Components:
+        """The same, their axes turned by a random rotation, which no standardisation of dimensions whitens.
+
+        Lengths and angles stay, so a ridge regression or a cosine finds what it finds of the components as they are;
+        and all dimensions have about the same deviation, so to bring each to one changes little.
+        """
+        return replace(self, basis=self.basis @ _rotation(self.basis.shape[1], seed).astype(np.float32))
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """``[N, D]`` to ``[N, K]``."""
