@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import sarpipe.evaluate.baselines  # noqa: F401  # its modules are patched by name
 from sarpipe.cubes import CubeSet
 from sarpipe.preprocess.temporal import statistics
 
@@ -26,12 +24,6 @@ def noise(cubes: np.ndarray) -> np.ndarray:
     """An encoder that sees its cube and yet says nothing of it."""
     seeds = np.abs(np.nansum(cubes, axis=(1, 2, 3)) * 1000).astype(np.int64)
     return np.stack([np.random.default_rng(seed).standard_normal(LATENTS) for seed in seeds]).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many random convolutions as tests of the evaluation need; those of the baseline itself have all."""
-    monkeypatch.setattr(sys.modules["sarpipe.evaluate.baselines.random_convolutions"], "PATCHES", 128)
 
 
 @pytest.fixture

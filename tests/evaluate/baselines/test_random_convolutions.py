@@ -7,11 +7,6 @@ import torch
 from sarpipe.evaluate.baselines.random_convolutions import _filters, _responses, random_convolutions
 
 
-@pytest.fixture(autouse=True)
-def few_patches() -> None:
-    """All of them."""
-
-
 @pytest.fixture
 def cubes() -> np.ndarray:
     """Places whose texture has one of two directions, at the same level and contrast."""
@@ -38,9 +33,9 @@ def test_responses_are_the_means_of_rectified_products_of_both_signs() -> None:
 def test_filters_are_patches_whose_entries_are_no_longer_correlated(cubes: np.ndarray) -> None:
     zero, one = torch.zeros(12, 1, 1), torch.ones(12, 1, 1)
     filters = _filters(cubes, zero, one, np.random.default_rng(0))
-    assert filters.shape == (4096, 12, 3, 3)
+    assert filters.shape == (512, 12, 3, 3)
     covariance = np.cov(filters.flatten(1).numpy().T)
-    # Patches of unit variance: 1 on the diagonal, but for the mean that every patch lost and the bias of 0.001.
+    # Of 512 patches of unit variance: 1 on the diagonal, but for the mean that every patch lost and the bias of 0.001.
     assert covariance.diagonal().mean() == pytest.approx(0.9, abs=0.1)
     beside = covariance[np.arange(0, 107), np.arange(1, 108)]
     assert abs(beside.mean()) < 0.03
