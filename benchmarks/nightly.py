@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -45,6 +46,8 @@ OVERRIDES = {"train.epochs": 2, "train.batch_size": 4, "device": "cpu"}
 DONE = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 PATIENCE = 600
 """Seconds that a run, a start or an end may take."""
+BUSY = 60
+"""Seconds for which a server is asked again that takes nothing: on a busy machine SQLite is locked for some."""
 ROW = ("night", "runs", "server MB", "server files", "worker MB", "worker files", "database MB", "temporary", "output")
 ROW = (*ROW, "seconds")
 
@@ -181,7 +184,20 @@ class Site:
         return state
 
     def ask(self, path: str, document: Any) -> Any:
-        """What the API answers; a POST of ``document``, or a GET."""
+        """What the API answers; a POST of ``document``, or a GET.
+
+        A server that has taken nothing, being too busy or not there, is asked again, as Prefect's client asks it.
+        """
+        deadline = time.monotonic() + BUSY
+        while True:
+            try:
+                return self._asked(path, document)
+            except urllib.error.URLError as error:
+                if not _nothing_taken(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)
+
+    def _asked(self, path: str, document: Any) -> Any:
         body = None if document is None else json.dumps(document).encode()
         request = urllib.request.Request(f"{self._api}/{path}", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -237,7 +253,7 @@ class Site:
 
     def _answers(self) -> bool:
         try:
-            return bool(self.ask("health", None))
+            return bool(self._asked("health", None))
         except OSError:
             return False
 
@@ -313,6 +329,13 @@ FAULTS: dict[str, Callable[[Site, random.Random], str]] = {
 def _kept(path: Path) -> bool:
     # Which runs there were and what they used is no part of what they made.
     return path.parts[0] not in ("runs", "energy") and not path.name.startswith(".lock-")
+
+
+def _nothing_taken(error: urllib.error.URLError) -> bool:
+    # What was taken must not be asked for again: a night would have more runs than are counted.
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code in (429, 503)
+    return isinstance(error.reason, ConnectionRefusedError)
 
 
 def _children(pid: int) -> list[int]:

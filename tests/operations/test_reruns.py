@@ -33,6 +33,13 @@ def operations(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) 
     deployed.kill_worker()
 
 
+@pytest.fixture
+def cubes(operations: Operations) -> None:
+    """There are cubes to train on, whichever tests ran before."""
+    if not any(name.startswith("cubes/") for name in operations.files()):
+        operations.ended(operations.run("preprocess"), "Completed")
+
+
 def artefacts(files: dict[str, tuple[int, int]]) -> set[str]:
     """What is whole: ``embed sar``, ``report evaluation``, ``preprocess ssl4eos12_train_seasonal_data_000001``."""
     whole = {Path(name).parent for name in files if name.endswith("manifest.json")}
@@ -133,6 +140,7 @@ def until(happened: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("cubes")
 def test_a_run_that_is_killed_while_it_trains_is_called_crashed_and_can_be_retried(
     operations: Operations,
 ) -> None:
@@ -148,6 +156,7 @@ def test_a_run_that_is_killed_while_it_trains_is_called_crashed_and_can_be_retri
     assert made(operations, before) == {"train sar"}
 
 
+@pytest.mark.usefixtures("cubes")
 def test_one_training_at_a_time_on_a_server_that_has_the_limit(operations: Operations) -> None:
     operations.configure(**TINY | {"train": {"epochs": 1, "batch_size": 4, "seed": 8}})
     created = operations.call("-m", "prefect", "gcl", "create", "gpu", "--limit", "1")

@@ -68,10 +68,21 @@ class PrefectServer:
             self.send(signal.SIGKILL)
 
     def ask(self, path: str, document: Any = None) -> Any:
+        """What the API answers; while the server is too busy to take it (SQLite is locked), it is asked again, as
+        Prefect's client asks it.
+        """
         request = urllib.request.Request(f"{self.url}/{path}", json.dumps(document or {}).encode(), method="POST")
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.loads(answer.read())
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise
+                error.close()
+            time.sleep(1)
 
     def _answers(self) -> bool:
         try:
