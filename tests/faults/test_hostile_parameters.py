@@ -134,7 +134,7 @@ def test_settings_that_stand_for_gigabytes_or_for_themselves_are_refused_shortly
 
 @pytest.fixture(scope="module")
 def prefect_api(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with flows_on(server, tmp_path_factory.mktemp("results")):
+    with flows_on(server.url, tmp_path_factory.mktemp("results")):
         yield
 
 

@@ -15,5 +15,5 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prefect_server(server: PrefectServer, results: Path) -> Iterator[None]:
     """Flows of this process run on a real Prefect server."""
-    with flows_on(server, results):
+    with flows_on(server.url, results):
         yield

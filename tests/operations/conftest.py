@@ -11,7 +11,7 @@ from sarpipe.simulate import simulate
 @pytest.fixture(scope="module")
 def own_flows(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Flows of this process run on the hosted server."""
-    with flows_on(server, tmp_path_factory.mktemp("results")):
+    with flows_on(server.url, tmp_path_factory.mktemp("results")):
         yield
 
 

@@ -22,14 +22,10 @@ from typing import Any
 
 import pytest
 from documents import ROOT, shell
+from own_flows import flows_on
 from postgres import PASSWORD, Postgres
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_API_URL,
-    PREFECT_LOCAL_STORAGE_PATH,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect_tables import PrefectTables
 from services import COMPOSE, SERVICES, Service, settings
 
@@ -174,9 +170,8 @@ def on_postgres(
 
 def supervised(hosted: Hosted, stores: Path, data: Path) -> list[bool]:
     """Which units a run of this process that the server supervises has computed."""
-    kept = {PREFECT_LOCAL_STORAGE_PATH: hosted.etc / "results"}
     parameters = {"source": str(stores), "data": str(data), "workers": 1}
-    with temporary_settings({PREFECT_API_URL: hosted.url, PREFECT_API_AUTH_STRING: hosted.secret, **kept}):
+    with flows_on(hosted.url, hosted.etc / "results", hosted.secret):
         results, seen_at = run_flow("preprocess", parameters)
     assert hosted.url.removesuffix("/api") in seen_at
     return [unit["computed"] for unit in results["preprocess"]["units"]]
@@ -322,6 +317,7 @@ def test_sqlite_is_backed_up_migrated_and_rid_of_old_runs(
     try:
         supervised(hosted, small_stores, tmp_path / "data")
         before = hosted.runs()
+        task_runs_are_known(hosted, 3)
         # Backed up while it runs, as the documents say it.
         line = next(line for line in shell("operations.md", "pg_dump").splitlines() if line.startswith("sqlite3"))
         line = line.replace("/var/lib/sarpipe", str(state)).replace("/var/backups", str(tmp_path))
@@ -354,6 +350,14 @@ def test_sqlite_is_backed_up_migrated_and_rid_of_old_runs(
         assert not before.keys() & hosted.runs().keys()
     finally:
         hosted.service.end()
+
+
+def task_runs_are_known(hosted: Hosted, number: int) -> None:
+    """Wait until the server has made of its events that so many are completed: it takes its time over them."""
+    deadline = time.monotonic() + 120
+    while [run["state_type"] for run in hosted.ask("task_runs/filter")] != ["COMPLETED"] * number:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def migrations_there_and_back(hosted: Hosted) -> None:
