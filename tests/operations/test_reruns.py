@@ -151,6 +151,7 @@ def test_a_run_that_is_killed_while_it_trains_is_called_crashed_and_can_be_retri
     for process in operations.processes():
         os.kill(process, signal.SIGKILL)
     operations.ended(run, "Crashed")
+    operations.cleared_up()
     operations.retry(run, force=True)
     operations.ended(run, "Completed")
     assert made(operations, before) == {"train sar"}

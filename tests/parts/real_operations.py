@@ -89,6 +89,15 @@ class Operations:
         assert self._worker is not None
         return _children(self._worker.pid)
 
+    def cleared_up(self) -> None:
+        """Wait until the worker is done with runs that ended. Of one that was killed it runs the hooks, and then calls
+        it crashed a second time, even if it has been retried by then.
+        """
+        quiet = 0
+        while quiet < 5:
+            time.sleep(1)
+            quiet = 0 if self.processes() else quiet + 1
+
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.server.ask("deployments/filter", {"deployments": {"name": {"any_": [name]}}})[0]
         return found
