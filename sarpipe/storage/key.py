@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
+PARSES = 20
 _PARSING = Lock()
 
 
@@ -42,7 +43,7 @@ def code_version(parts: tuple[str, ...]) -> str:
     Args:
         parts: Paths below ``sarpipe/``: files (``"channels.py"``) or folders (``"preprocess"``).
     """
-    # One thread at a time: Python 3.11's parser counts its recursion for all threads together (cpython 106905).
+    # One thread at a time: see `_parsed`.
     with _PARSING:
         sources = {
             str(path.relative_to(PACKAGE)): _normalised(path) for part in parts for path in _files(PACKAGE / part)
@@ -62,11 +63,22 @@ def _files(path: Path) -> Sequence[Path]:
 def _normalised(path: Path) -> str:
     if path.suffix != ".py":
         return path.read_text(encoding="utf-8")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _parsed(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [line for line in node.body if not _is_docstring(line)] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _parsed(source: str) -> ast.Module:
+    # Python 3.11's parser counts its recursion for all threads together, and says so where another one parses meanwhile
+    # (cpython 106905). Prefect's do, which know nothing of our lock: each attempt counts anew.
+    for _ in range(PARSES - 1):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            pass
+    return ast.parse(source)
 
 
 def _is_docstring(line: ast.stmt) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -154,3 +155,18 @@ def test_a_part_that_does_not_exist_is_an_error(version_of: Callable[..., str]) 
     version_of(CODE)
     with pytest.raises(FileNotFoundError, match="no code"):
         code_version(("not_there",))
+
+
+def test_code_is_read_while_another_thread_parses_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_version(("storage",))
+    parse, said = ast.parse, iter(range(3))
+
+    def disturbed(source: str) -> ast.Module:
+        # As Python 3.11 does, where Prefect parses a flow's file in a thread of its own.
+        if next(said, None) is not None:
+            raise SystemError("AST constructor recursion depth mismatch (before=57, after=72)")
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    code_version.cache_clear()
+    assert code_version(("storage",)) == before
