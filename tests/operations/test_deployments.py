@@ -91,7 +91,7 @@ def test_automations_can_be_installed_again(operations: Operations, on_server: N
     names = install(AUTOMATIONS)
     first = automations(operations)
     assert set(first) == set(names)
-    assert len(names) == 3
+    assert len(names) == 4
     (late,) = AUTOMATIONS.glob("late.yaml")
     (tmp_path / "late.yaml").write_text(late.read_text().replace("within: 600", "within: 60"))
     assert install(tmp_path) == ["sarpipe run late"]

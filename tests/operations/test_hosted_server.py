@@ -225,7 +225,7 @@ def test_an_alarm_reaches_the_server_with_the_secret_that_it_has_by_now(hosted: 
         # As it was installed while the server had no secret.
         before = CustomWebhookNotificationBlock(name="sarpipe-alarm", url=f"{hosted.url}/artifacts/")
         before.save("sarpipe-alarm")
-        assert len(install(ROOT / "data" / "configs" / "automations")) == 3
+        assert len(install(ROOT / "data" / "configs" / "automations")) == 4
         block = CustomWebhookNotificationBlock.load("sarpipe-alarm", _sync=True)
         block.notify("what to do", subject="it failed", _sync=True)
     (alarm,) = (artifact for artifact in hosted.ask("artifacts/filter") if artifact["key"] == "sarpipe-alarm")
