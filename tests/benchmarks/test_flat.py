@@ -91,9 +91,7 @@ def test_the_database_may_grow_as_it_does_at_first(compared, capsys):
 def test_the_database_may_not_grow_faster_and_faster(flat, growth, exceeds):
     sizes = [4.0, 4.5, 5.0, 5.5, 6.0, 6.5, *(8 + growth * night for night in range(3))]
     said = flat.judged(flat.trends(nights(9, database_MB=sizes)), 9)
-    sentence = (
-        "database MB is not flat: 0.5 in the first third of the nights, 0.8 in the last (at most +50 % in growth a "
-    )
+    sentence = "database MB is not flat: 0.5 in the first third of the nights, 0.8 in the last (at most +50 %"
     assert [one.startswith(sentence) for one in said] == ([True] if exceeds else [])
 
 
