@@ -16,14 +16,16 @@ class Bound:
     """How much more the last third may have than the first.
 
     Attributes:
-        share: Of the first third's median.
+        share: Of what the first third has.
         more: As a number, beyond that.
-        why: In words; also why there is none.
+        why: In words.
+        grows: It may grow, and what is compared is by how much a night.
     """
 
-    share: float | None
+    share: float
     more: float
     why: str
+    grows: bool = False
 
 
 BOUNDS: dict[str, Bound] = {
@@ -33,7 +35,7 @@ BOUNDS: dict[str, Bound] = {
     "worker files": Bound(0.0, 2.0, "at most 2 more: connections come and go"),
     "temporary": Bound(0.0, 0.0, "none more"),
     "output": Bound(0.0, 0.0, "none more"),
-    "database MB": Bound(None, 0.0, "no bound: runs are kept"),
+    "database MB": Bound(0.50, 0.0, "at most +50 % in growth a night: runs are kept", grows=True),
 }
 """By the name of the figure, with the reason."""
 
@@ -44,8 +46,8 @@ class Trend:
 
     Attributes:
         name: Of the figure.
-        first: Median of the first third of the nights.
-        last: Median of the last third.
+        first: Median of the first third of the nights; of what may grow, the slope of the straight line through them.
+        last: Likewise of the last third.
         slope: Of the straight line through all nights (least squares), a night.
     """
 
@@ -55,15 +57,15 @@ class Trend:
     slope: float
 
     @property
-    def limit(self) -> float | None:
-        """What the last third may have; None where there is no bound."""
+    def limit(self) -> float:
+        """What the last third may have."""
         bound = BOUNDS[self.name]
-        return None if bound.share is None else self.first * (1 + bound.share) + bound.more
+        return max(0.0, self.first) * (1 + bound.share) + bound.more
 
     @property
     def exceeds(self) -> bool:
         """Whether it is above its bound."""
-        return self.limit is not None and self.last > self.limit
+        return self.last > self.limit
 
     def sentence(self) -> str:
         """What is wrong."""
@@ -94,5 +96,10 @@ def judged(found: Sequence[Trend], nights: int) -> list[str]:
 
 
 def _trend(name: str, values: Sequence[float], third: int) -> Trend:
-    slope = linear_regression(range(len(values)), values).slope if len(values) > 1 else 0.0
-    return Trend(name, median(values[:third]), median(values[-third:]), slope)
+    of = _slope if BOUNDS[name].grows else median
+    return Trend(name, of(values[:third]), of(values[-third:]), _slope(values))
+
+
+def _slope(values: Sequence[float]) -> float:
+    """A night; to a thousandth, which is finer than any figure is measured."""
+    return round(linear_regression(range(len(values)), values).slope, 3) if len(values) > 1 else 0.0

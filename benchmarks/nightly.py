@@ -9,7 +9,7 @@ lost. At the end of each night the output is compared, byte by byte, with that o
 
 What server and worker hold (resident memory, open files), temporary files and the output must stay flat. At the end the
 first third of the nights is compared with the last, and it is said, with exit code 1, what exceeds its bound
-(`flat.BOUNDS`). The database keeps every run, so it grows: by how much a night is said.
+(`flat.BOUNDS`). The database keeps every run, so it grows, but not faster and faster: its growth a night is compared.
 """
 
 from __future__ import annotations

@@ -63,7 +63,6 @@ def test_one_bad_night_is_no_trend(flat):
         ("server files", 43, True),
         ("temporary", 1, True),
         ("output", 61, True),
-        ("database MB", 5000.0, False),
         ("worker MB", 60.0, False),
     ],
 )
@@ -82,10 +81,23 @@ def test_what_is_not_flat_is_said_in_a_sentence_and_by_the_exit_code(compared, c
     assert "database MB" in out
 
 
-def test_the_growth_of_the_database_is_said_a_night(compared, capsys):
+def test_the_database_may_grow_as_it_does_at_first(compared, capsys):
     assert compared(nights(9, database_MB=[4 + 0.25 * night for night in range(9)])) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("database MB"))
-    assert line.split()[2:5] == ["4.25", "5.75", "+0.250"]
+    assert line.split()[2:5] == ["0.25", "0.25", "+0.250"]
+
+
+@pytest.mark.parametrize(("growth", "exceeds"), [(-1.0, False), (0.0, False), (0.75, False), (0.8, True)])
+def test_the_database_may_not_grow_faster_and_faster(flat, growth, exceeds):
+    sizes = [4.0, 4.5, 5.0, 5.5, 6.0, 6.5, *(8 + growth * night for night in range(3))]
+    said = flat.judged(flat.trends(nights(9, database_MB=sizes)), 9)
+    sentence = "database MB is not flat: 0.5 in the first third of the nights, 0.8 in the last (at most +50 %"
+    assert [one.startswith(sentence) for one in said] == ([True] if exceeds else [])
+
+
+def test_a_database_that_does_not_grow_at_first_may_not_later(flat):
+    shrinks_then_grows = nights(9, database_MB=[5.0, 4.9, 4.8, 4.8, 4.8, 4.8, 4.8, 4.9, 5.0])
+    assert len(flat.judged(flat.trends(shrinks_then_grows), 9)) == 1
 
 
 def test_too_few_nights_are_not_judged(compared, capsys):

@@ -21,8 +21,12 @@ def test_entrypoints_load_and_take_the_parameters(deployment: dict[str, Any]) ->
 
 
 def test_every_flow_has_a_deployment_and_only_the_pipeline_a_schedule() -> None:
-    flows = {deployment["entrypoint"].rpartition(".")[2]: deployment for deployment in DEPLOYMENTS}
-    assert set(flows) == {"preprocess", "train", "embed", "evaluate", "report", "pipeline"}
-    assert [name for name, deployment in flows.items() if deployment.get("schedules")] == ["pipeline"]
+    modules = [importlib.import_module(f"sarpipe.flows.{path.stem}") for path in (ROOT / "flows").glob("[!_]*.py")]
+    flows = [one for module in modules for one in vars(module).values() if isinstance(one, Flow)]
+    entrypoints = {f"{flow.fn.__module__}.{flow.fn.__name__}" for flow in flows}
+    assert entrypoints
+    assert {deployment["entrypoint"] for deployment in DEPLOYMENTS} == entrypoints
+    named = {deployment["entrypoint"].rpartition(".")[2]: deployment for deployment in DEPLOYMENTS}
+    assert [name for name, deployment in named.items() if deployment.get("schedules")] == ["pipeline"]
     # Whether it is on is the environment's.
-    assert [schedule["active"] for schedule in flows["pipeline"]["schedules"]] == ["{{ here.nightly }}"]
+    assert [schedule["active"] for schedule in named["pipeline"]["schedules"]] == ["{{ here.nightly }}"]

@@ -37,7 +37,9 @@ def test_the_cluster_runs_each_night_on_its_scheduler(monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     found = deployed()
     assert found["nightly"] is True
-    assert str(found["dask"]).startswith("tcp://")
+    # Neither goes from host to host in the clear.
+    assert str(found["dask"]).startswith("tls://")
+    assert variables("cluster")["PREFECT_API_URL"].startswith("https://")
     assert (ENVIRONMENTS.parents[2] / str(found["config"])).is_file()
     assert found["root"] == str(Path.cwd())
 

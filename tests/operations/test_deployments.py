@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 AUTOMATIONS = ROOT / "data" / "configs" / "automations"
 # Half a minute alone; on a machine whose cores others have, each of its processes starts in as long.
 pytestmark = pytest.mark.timeout(900)
+TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, *sys.argv[1:]])))"
+"""Runs a command of Python in a terminal at which nobody types."""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,15 @@ def test_the_pipeline_has_a_named_schedule_which_is_off_and_one_run_at_a_time(op
     assert stages["default"] == "preprocess"
 
 
+def test_deploying_again_asks_nothing_at_a_terminal(operations: Operations) -> None:
+    before = operations.deployment("nightly")["id"]
+    done = operations.call(
+        "-c", TERMINAL, "-m", "prefect", "deploy", "--all", timeout=400, TERM="xterm", PREFECT_CLI_PROMPT="true"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert operations.deployment("nightly")["id"] == before
+
+
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"recipe": "best"}, {"from_stage": "quantize"}, {"data": ""}])
 def test_the_form_refuses_what_does_not_fit(operations: Operations, wrong: dict[str, Any]) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -91,7 +102,7 @@ def test_automations_can_be_installed_again(operations: Operations, on_server: N
     names = install(AUTOMATIONS)
     first = automations(operations)
     assert set(first) == set(names)
-    assert len(names) == 3
+    assert len(names) == 4
     (late,) = AUTOMATIONS.glob("late.yaml")
     (tmp_path / "late.yaml").write_text(late.read_text().replace("within: 600", "within: 60"))
     assert install(tmp_path) == ["sarpipe run late"]
@@ -121,6 +132,7 @@ def test_a_failed_run_says_so_and_its_retry_makes_only_what_is_missing(operation
     failed = operations.ended(run, "Failed")
     assert failed["name"] == f"preprocess sar: 2 stores of {'/'.join(operations.stores.parts[-2:])}"
     assert failed["flow_version"] == __version__
+    assert failed["deployment_version"] == operations.deployment("preprocess")["version"]
     assert set(failed["tags"]) == {"sarpipe", "preprocess"}
     (first,) = {Path(name).parent.name for name in operations.files() if name.endswith("manifest.json")}
     before = operations.files()

@@ -24,6 +24,7 @@ from sarpipe.settings import resolve
 from sarpipe.stages.preprocess import StoreReceipt
 from sarpipe.stages.step import Step
 from sarpipe.tasks.artifact import LiveArtifact, artifact_key, plain, show
+from sarpipe.tasks.loss import LossCurve
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.stores import StoreTable
 
@@ -129,6 +130,27 @@ def test_training_draws_its_loss(preprocessed: State[Any], artifacts: Watched, d
     assert [row.split("|")[1].strip() for row in (first, last)] == ["1", "2"]
     assert state.result()["folder"] in curve["description"]
     assert artifacts(state)["train"]["data"] == 100.0
+
+
+def test_the_loss_is_drawn_from_the_first_step_on(
+    server: PrefectServer, own_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An update may follow another at once.
+    monkeypatch.setattr("sarpipe.tasks.loss._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("sarpipe.tasks.artifact._SHARE", float("inf"))
+    seen: list[dict[str, Any]] = []
+
+    @plain_flow(name="curved")
+    def curved() -> None:
+        curve = LossCurve("curved", "Training", 2)
+        for step, loss in enumerate([5.0, 4.0, 1.0], 1):
+            curve.add(step, 3, loss)
+            seen.extend(server.ask("artifacts/filter", {"artifacts": {"key": {"any_": ["curved"]}}}))
+
+    curved()
+    assert [curve["description"] for curve in seen] == [f"Training, {step} of 3 steps" for step in (1, 2, 3)]
+    assert len({curve["id"] for curve in seen}) == 1
+    assert len({pictured(curve["data"]).tobytes() for curve in seen}) == 3
 
 
 def test_a_pipeline_says_which_stage_failed_why_and_what_to_do(

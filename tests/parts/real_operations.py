@@ -48,7 +48,7 @@ class Operations:
     def configure(self, **settings: Any) -> None:
         self._config.write_text(yaml.safe_dump(settings))
 
-    def call(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *command: str, timeout: float | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command of Python (``-m prefect ...``) in the root of the checkout, however it ends."""
         return subprocess.run(
             [sys.executable, *command],
@@ -56,6 +56,7 @@ class Operations:
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
+            timeout=timeout,
         )
 
     def deploy(self, **environment: str) -> None:

@@ -71,6 +71,7 @@ def test_a_unit_is_a_line_that_tells_what_it_took(twice: Path, small_stores: Pat
         assert (unit["tries"], unit["stage"]) == (1, "preprocess")
         assert unit["worker"].startswith("tcp://")
         assert unit["cpu_seconds"] > 0
+        assert unit["queue_seconds"] >= 0
         assert unit["peak_memory_bytes"] > 10_000_000
     assert not stores
     (stage,) = first.stages
