@@ -14,7 +14,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Failed
 from prefect.utilities.hashing import file_hash
 
-from sarpipe.errors import SarpipeError, code_of
+from sarpipe.errors import SarpipeError, UsageError, code_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,7 +67,7 @@ def said(name: str, error: BaseException) -> str:
     lines = [
         f"{stage} failed: {what} [{code_of(error)}]",
         f"What to do: {hint}" if hint else "",
-        f"Then: {_again()}; what was finished is kept",
+        f"Then: {_again(error)}; what was finished is kept",
     ]
     return "\n".join(filter(None, lines))
 
@@ -87,8 +87,9 @@ def _unforeseen(error: BaseException) -> tuple[str, str]:
     return what, "nobody has foreseen this: please report it with the traceback in this run's log"
 
 
-def _again() -> str:
-    """How to run it again: only what a worker started can be started again by one."""
+def _again(error: BaseException) -> str:
+    """How to run it again: only what a worker started can be started again by one, with the parameters that it had."""
     if deployment.id is None:
         return "run it again"
-    return f"Retry on this page, or 'prefect flow-run retry {flow_run.id}'"
+    retry = f"Retry on this page, or 'prefect flow-run retry {flow_run.id}'"
+    return f"{retry}, with the same parameters; for others start a new run" if isinstance(error, UsageError) else retry

@@ -100,7 +100,7 @@ class RunLog:
             return
         state, reason = ("completed", "") if error is None else ("failed", said(error))
         if error is not None and not isinstance(error, Exception):
-            state = "interrupted"
+            state, reason = "interrupted", "by Ctrl-C" if isinstance(error, KeyboardInterrupt) else "by a signal"
         seconds, code = round(time.monotonic() - self._started, 3), None if error is None else code_of(error)
         self.write("ended", state=state, reason=reason, error_code=code, seconds=seconds)
         self.quietly(self._finish)

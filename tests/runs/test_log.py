@@ -185,7 +185,7 @@ def test_a_run_that_fails_says_why(tmp_path: Path, error: BaseException, state: 
         code,
         code,
     )
-    assert (str(error) or "KeyboardInterrupt") in record.end["reason"]
+    assert (str(error) or "by Ctrl-C") in record.end["reason"]
     assert [stage["state"] for stage in record.stages] == ["failed"]
 
 
