@@ -204,11 +204,15 @@ def _inspected(folder: Path, signature: tuple[int, ...]) -> Artefact:
 
 def _useless(data: Path, known: Mapping[Path, Look]) -> set[Path]:
     """The artefacts that another version has made, and that nothing needs which stays."""
-    if any(look.artefact is None for look in known.values()):
+    whole = {folder: look for folder, look in known.items() if look.state == "whole"}
+    # Checkpoints of a training whose model is there need nothing, also where their own removal was broken off.
+    needless = {
+        folder.with_name(folder.name + CHECKPOINTS) for folder, look in whole.items() if look.kind.name == "model"
+    }
+    if any(look.artefact is None and folder.parent not in needless for folder, look in known.items()):
         # What it was made from is not known.
         return set()
     codes = _codes()
-    whole = {folder: look for folder, look in known.items() if look.state == "whole"}
     outdated = {
         folder
         for folder, look in whole.items()
