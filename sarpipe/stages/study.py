@@ -125,7 +125,7 @@ def make_study(
     default = trained("default", settings.train, 0, _result_of_training)
     beside: dict[Choice, Sequence[Result] | str] = {}
     for number, choice in enumerate((*choices, *others), 1):
-        make_result = _RESULTS.get(choice, _result_of_training)
+        make_result = partial(_result_of_other, choice) if choice in _PLANS else _result_of_training
         try:
             beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number, make_result)
         except TrainingError as error:
@@ -241,33 +241,26 @@ def _result_of_training(settings: Settings, cube_set: Artefact, measured: _Measu
     return _results(_plan_results(settings, measured.key, {"model": model.digest}), measured, encoded)["model"]
 
 
-def _result_of_supervised(settings: Settings, cube_set: Artefact, measured: _Measured, on_step: OnStep) -> Result:
-    """The result of the same encoder trained on the truth. It is of no other use, so it is not kept."""
+def _result_of_other(
+    choice: Choice, settings: Settings, cube_set: Artefact, measured: _Measured, on_step: OnStep
+) -> Result:
+    """The result of an encoder that is trained beside the choices. It is of no other use, so it is not kept."""
     from sarpipe.model.extract import embed
+    from sarpipe.study.as_written import train_as_written
     from sarpipe.study.supervised import train_supervised
 
+    train = {AS_WRITTEN: train_as_written, SUPERVISED: train_supervised}[choice]
+
     def encoded(places: CubeSet) -> Encoded:
-        encoder = train_supervised(load_cubes(cube_set), settings.train, device=settings.device, progress=on_step)
+        encoder = train(load_cubes(cube_set), settings.train, device=settings.device, progress=on_step)
         return encode_all(places, {"model": partial(embed, encoder, device=settings.device)}, lambda _: None)
 
-    return _results(_plan_supervised(settings, cube_set, measured.key), measured, encoded)["model"]
+    return _results(_PLANS[choice](settings, cube_set, measured.key), measured, encoded)["model"]
 
 
 def _plan_supervised(settings: Settings, cube_set: Artefact, key: Mapping[str, Any]) -> Step:
     made = {"supervised": settings.train.model_dump(mode="json")}
     return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, _SUPERVISED_CODE)
-
-
-def _result_of_as_written(settings: Settings, cube_set: Artefact, measured: _Measured, on_step: OnStep) -> Result:
-    """The result of the original's own training. It is not kept either."""
-    from sarpipe.model.extract import embed
-    from sarpipe.study.as_written import train_as_written
-
-    def encoded(places: CubeSet) -> Encoded:
-        encoder = train_as_written(load_cubes(cube_set), settings.train, device=settings.device, progress=on_step)
-        return encode_all(places, {"model": partial(embed, encoder, device=settings.device)}, lambda _: None)
-
-    return _results(_plan_as_written(settings, cube_set, measured.key), measured, encoded)["model"]
 
 
 def _plan_as_written(settings: Settings, cube_set: Artefact, key: Mapping[str, Any]) -> Step:
@@ -276,7 +269,6 @@ def _plan_as_written(settings: Settings, cube_set: Artefact, key: Mapping[str, A
     return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, _AS_WRITTEN_CODE)
 
 
-_RESULTS: Mapping[Choice, _MakeResult] = {AS_WRITTEN: _result_of_as_written, SUPERVISED: _result_of_supervised}
 _PLANS = {AS_WRITTEN: _plan_as_written, SUPERVISED: _plan_supervised}
 
 
