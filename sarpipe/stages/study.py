@@ -29,6 +29,7 @@ from sarpipe.stages.places import cubes_digest, load_cubes, open_cubes
 from sarpipe.stages.step import Step, make, plan_step, require
 from sarpipe.stages.train import OnStep, make_model, plan_train
 from sarpipe.storage import Artefact
+from sarpipe.storage.lock import in_use
 from sarpipe.study.choices import AS_WRITTEN, SUPERVISED, Choice, without
 from sarpipe.study.document import document, page
 from sarpipe.study.result import Result
@@ -122,17 +123,19 @@ def make_study(
             found.append(make_result(variant, cube_set, measured, _on_step(say, f"{name}, seed {seed}")))
         return found
 
-    default = trained("default", settings.train, 0, _result_of_training)
-    beside: dict[Choice, Sequence[Result] | str] = {}
-    for number, choice in enumerate((*choices, *others), 1):
-        make_result = partial(_result_of_other, choice) if choice in _PLANS else _result_of_training
-        try:
-            beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number, make_result)
-        except TrainingError as error:
-            beside[choice] = error.message
-    (first, *_) = _seeds(settings, settings.train, 1)
-    baselines = _baselines(first, cube_set, measured, partial(on_training, total, total))
-    on_training(total, total, "done")
+    # It takes hours, in which what it reads may come to be outdated: until its end 'sarpipe gc' leaves that alone.
+    with in_use(settings.data), in_use((held_out or cube_set).folder.parents[2]):
+        default = trained("default", settings.train, 0, _result_of_training)
+        beside: dict[Choice, Sequence[Result] | str] = {}
+        for number, choice in enumerate((*choices, *others), 1):
+            make_result = partial(_result_of_other, choice) if choice in _PLANS else _result_of_training
+            try:
+                beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number, make_result)
+            except TrainingError as error:
+                beside[choice] = error.message
+        (first, *_) = _seeds(settings, settings.train, 1)
+        baselines = _baselines(first, cube_set, measured, partial(on_training, total, total))
+        on_training(total, total, "done")
     study = {
         "train": settings.train.model_dump(mode="json", exclude={"seed"}),
         "places": {

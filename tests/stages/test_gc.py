@@ -347,6 +347,21 @@ def test_what_something_was_made_from_since_it_was_found_stays(tmp_path: Path) -
     assert garbage(tmp_path) == []
 
 
+def test_a_removal_of_checkpoints_that_was_broken_off_keeps_nothing_old(tmp_path: Path) -> None:
+    def one(folder: Path) -> None:
+        (folder / "a.bin").write_bytes(b"a")
+
+    model = tmp_path / "models" / "sar-0123456789ab"
+    now = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": _codes()["model"]}
+    commit(model, now, one)
+    commit(tmp_path / "models" / "sar-abcdefabcdef", {**now, "key": "abcdefabcdef", "code": "old"}, one)
+    step = model.with_name(model.name + ".checkpoints") / "step-000000003-0123456789ab"
+    commit(step, now, one)
+    (step / "manifest.json").unlink()
+    assert {item.path.name for item in collect(garbage(tmp_path))} == {step.parent.name, "sar-abcdefabcdef"}
+    assert [path.name for path in (tmp_path / "models").glob("sar*")] == [model.name]
+
+
 def test_nothing_that_was_finished_goes_while_a_run_is_under_way(tmp_path: Path) -> None:
     meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
     model = commit(tmp_path / "models" / "sar-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())

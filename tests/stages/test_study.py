@@ -10,6 +10,7 @@ from sarpipe.simulate import simulate
 from sarpipe.stages import straight
 from sarpipe.stages.chain import find_cubes
 from sarpipe.stages.study import make_study, plan_study
+from sarpipe.storage.lock import unused
 from sarpipe.study.choices import Choice, named
 
 
@@ -29,13 +30,21 @@ def test_a_study_trains_each_choice_for_each_seed_and_goes_on_where_it_stopped(r
 
     with pytest.raises(Stopped):
         make_study(settings, cube_set, choices, 2, stop_at_the_fifth)
+    with unused(settings.data):
+        pass
     # The default's first seed is the model of the run itself.
     plan = plan_study(settings, cube_set, choices, 2)
     assert [step.state for step in plan] == ["done"] * 4 + ["missing"] * 4
     assert [step.name for step in plan][1:3] == ["default, seed 1", "speckle, seed 0"]
     trained = {path: path.stat().st_mtime_ns for path in (rerun.data / "models").rglob("*.safetensors")}
 
-    folder, study = make_study(settings, cube_set, choices, 2, lambda done, total, note: said.append(note))
+    def on_training(done: int, total: int, note: str) -> None:
+        said.append(note)
+        # gc takes this lock, and does not get it as long as the study is one.
+        with pytest.raises(BlockingIOError), unused(settings.data):
+            pass
+
+    folder, study = make_study(settings, cube_set, choices, 2, on_training)
 
     assert all(path.stat().st_mtime_ns == time for path, time in trained.items())
     assert said[0] == "default, seed 0"
