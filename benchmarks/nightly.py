@@ -4,8 +4,9 @@
 
 A night is one run of the deployment ``pipeline/nightly`` on three tiny stores; where it did not come to its end,
 another one after it. Before or in most nights something happens: an artefact is damaged or deleted, a store is cut (and
-whole again the next night), the run is killed or terminated, the server is killed and comes back, Prefect's results are
-lost. At the end of each night the output is compared, byte by byte, with that of the first one.
+whole again after it), the run is killed or terminated, the server is killed and comes back, Prefect's results are
+lost. At the end of each night the output is compared, byte by byte, with that of the first one (what a night without one
+store has made of the others is taken away). The server has the settings of ``server.env`` and the limit ``gpu``.
 
 What server and worker hold (resident memory, open files), temporary files and the output must stay flat. At the end the
 first third of the nights is compared with the last, and it is said, with exit code 1, what exceeds its bound
@@ -130,6 +131,8 @@ class Site:
         return {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **_server_settings(),
+            "PREFECT_SERVER_API_PORT": str(self._port),
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": self._api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -144,6 +147,7 @@ class Site:
         simulate(self.stores, stores=STORES, places=PLACES, seed=7)
         self.start_server()
         self._prefect("work-pool", "create", "sarpipe", "--type", "process")
+        self._prefect("gcl", "create", "gpu", "--limit", "1")
         self._prefect("deploy", "--all")
         self._deployment = self.ask("deployments/name/pipeline/nightly", None)["id"]
         self._start("worker", "worker", "start", "--pool", "sarpipe")
@@ -273,11 +277,19 @@ def _delete(site: Site, chance: random.Random) -> str:
 
 def _cut_store(site: Site, chance: random.Random) -> str:
     store = chance.choice(sorted(site.stores.glob("*.zip")))
-    whole = store.read_bytes()
+    whole, before = store.read_bytes(), set(site.artefacts())
     store.write_bytes(whole[: len(whole) // 2])
     state = site.run()
     store.write_bytes(whole)
-    return state
+    if state != "COMPLETED":
+        return state
+    # It was refused by name, and the others have made a set, a model and all after it, which stay for good.
+    others = [path for path in site.artefacts() if path.name == "manifest.json" and path not in before]
+    if not others:
+        raise SystemExit(f"{store} was cut and has not been refused")
+    for manifest in others:
+        shutil.rmtree(manifest.parent)
+    return "REFUSED"
 
 
 def _kill(site: Site, chance: random.Random) -> str:
@@ -324,6 +336,11 @@ FAULTS: dict[str, Callable[[Site, random.Random], str]] = {
     "killed server": _server_killed,
     "lost results": _results_lost,
 }
+
+
+def _server_settings() -> dict[str, str]:
+    lines = (ROOT / "data" / "configs" / "services" / "server.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def _kept(path: Path) -> bool:

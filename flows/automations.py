@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -89,8 +90,14 @@ def _as_artifact(url: str) -> CustomWebhookNotificationBlock:
     )
 
 
+def _folder(words: Sequence[str]) -> Path:
+    if len(words) != 1:
+        raise UsageError(f"one folder of automations is needed, not {len(words)}", "Give data/configs/automations")
+    return Path(words[0])
+
+
 if __name__ == "__main__":
     try:
-        print("\n".join(install(Path(*sys.argv[1:]))))
+        print("\n".join(install(_folder(sys.argv[1:]))))
     except SarpipeError as error:
         sys.exit(f"{error}")

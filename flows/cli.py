@@ -375,7 +375,14 @@ def _add_settings(command: argparse.ArgumentParser, *, preset: bool) -> None:
     command.add_argument("--recipe", choices=("sar", "original"), help="how a place becomes a cube (default: sar)")
     if preset:
         command.add_argument("--preset", choices=("sar", "original"), help="how the encoder is trained (default: sar)")
-    command.add_argument("--config", metavar="FILE", help="YAML file of settings, for example 'train: {epochs: 30}'")
+    config = os.environ.get("SARPIPE_CONFIG") or None
+    command.add_argument(
+        "--config",
+        default=config,
+        metavar="FILE",
+        help="YAML file of settings, for example 'train: {epochs: 30}'; "
+        f"SARPIPE_CONFIG sets the default (now: {config or 'none'})",
+    )
     command.add_argument(
         "--set",
         action="append",

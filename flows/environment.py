@@ -24,6 +24,8 @@ def deployed() -> dict[str, str | bool | None]:
     nightly = os.environ.get("SARPIPE_NIGHTLY", "")
     if nightly not in _SWITCH:
         raise UsageError(f"SARPIPE_NIGHTLY is {nightly!r}", "Set it to on or off")
+    # Said, as a shell without the variable switches it off that another one has switched on.
+    print(f"Schedule nightly: {'on' if _SWITCH[nightly] else 'off'} (SARPIPE_NIGHTLY)")
     root = os.environ.get("SARPIPE_ROOT") or os.getcwd()
     return {
         "root": os.path.abspath(root),

@@ -36,6 +36,7 @@ _METRICS = {
     "sarpipe_stage_places": ("gauge", "Places of what the stage came to."),
     "sarpipe_stage_quarantined_places": ("gauge", "Places of the units that are in quarantine."),
     "sarpipe_stage_quarantine_entries": ("gauge", "Places in quarantine and stores refused, of the set, by code."),
+    "sarpipe_stage_refused": ("gauge", "Stores that the stage has refused in the last run."),
     "sarpipe_stage_places_per_second": ("gauge", "Places computed a second of the stage."),
     "sarpipe_stage_peak_memory_bytes": ("gauge", "Largest resident memory of the process so far."),
     "sarpipe_stage_worker_peak_memory_bytes": ("gauge", "Largest resident memory of any worker process."),
@@ -119,6 +120,11 @@ def _gauges(record: Record, common: Mapping[str, str]) -> Iterator[tuple[tuple[s
         for code, count in stage["quarantine"].items():
             labels = _labels(common, stage=str(stage["stage"]), code=code)
             yield ("sarpipe_stage_quarantine_entries", labels), float(count)
+        if stage["units"]:
+            yield (
+                ("sarpipe_stage_refused", _labels(common, stage=str(stage["stage"]))),
+                float(sum(stage["refused"].values())),
+            )
         for metric, field in _GAUGES.items():
             if stage[field] is not None:
                 yield (metric, _labels(common, stage=str(stage["stage"]))), float(stage[field])

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -27,11 +26,12 @@ from postgres import PASSWORD, Postgres
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect_tables import PrefectTables
-from services import COMPOSE, SERVICES, Service, settings
+from services import COMPOSE, PROGRAMS, SERVICES, Service, settings
 
 from sarpipe.errors import SarpipeError, UsageError
 from sarpipe.flows.automations import install
 from sarpipe.flows.supervised import run_flow
+from sarpipe.tasks.train import LEASE_SECONDS
 
 
 def free_port() -> int:
@@ -133,9 +133,12 @@ class Hosted:
         return {run["id"]: run["state_type"] for run in self.ask("flow_runs/filter")}
 
     def ask(self, path: str) -> list[dict[str, Any]]:
-        with self._open(path, self.secret, {}) as answer:
-            found: list[dict[str, Any]] = json.loads(answer.read())
+        found: list[dict[str, Any]] = json.loads(self.post(path, {}))
         return found
+
+    def post(self, path: str, document: Any) -> bytes:
+        with self._open(path, self.secret, document) as answer:
+            return answer.read()
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +236,42 @@ def test_an_alarm_reaches_the_server_with_the_secret_that_it_has_by_now(hosted: 
     assert "what to do" in alarm["data"]
 
 
+def test_who_holds_the_slot_of_a_training_outlives_the_server(hosted: Hosted) -> None:
+    created = hosted.command("prefect", "gcl", "create", "gpu", "--limit", "1")
+    assert created.returncode == 0, created.stderr
+    taken = hosted.post(
+        "v2/concurrency_limits/increment-with-lease",
+        {"names": ["gpu"], "slots": 1, "mode": "concurrency", "lease_duration": 300},
+    )
+    lease = json.loads(taken)["lease_id"]
+    os.killpg(hosted.service.process.pid, signal.SIGKILL)
+    hosted.service.process.wait()
+    hosted.service.start()
+    hosted.wait()
+    # Else Prefect ends the run whose slot it is, and the slot is nobody's and never free.
+    hosted.post(f"v2/concurrency_limits/leases/{lease}/renew", {"lease_duration": 300})
+    hosted.post("v2/concurrency_limits/decrement-with-lease", {"lease_id": lease})
+    assert [limit["active_slots"] for limit in hosted.ask("v2/concurrency_limits/filter")] == [0]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_the_slot_of_a_training_that_died_with_the_server_is_free_again(hosted: Hosted) -> None:
+    hosted.command("prefect", "gcl", "create", "other", "--limit", "1")
+    hosted.post(
+        "v2/concurrency_limits/increment-with-lease",
+        {"names": ["other"], "slots": 1, "mode": "concurrency", "lease_duration": LEASE_SECONDS},
+    )
+    os.killpg(hosted.service.process.pid, signal.SIGKILL)
+    hosted.service.process.wait()
+    hosted.service.start()
+    hosted.wait()
+    deadline = time.monotonic() + LEASE_SECONDS + 120
+    while any(limit["active_slots"] for limit in hosted.ask("v2/concurrency_limits/filter")):
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_a_run_with_the_secret_lands_in_postgresql(
@@ -267,7 +306,11 @@ def test_runs_in_postgresql_survive_a_restart_and_go_into_another_database(
     subprocess.run(["sh", "-ec", line.replace("/var/backups", str(tmp_path))], check=True)
     (dump,) = tmp_path.glob("prefect-*.sql")
     postgres.create("restored")
-    restore = f"psql -q -v ON_ERROR_STOP=1 -h {postgres.folder} -U sarpipe restored < {dump}"
+    restore = next(
+        line for line in shell("operations.md", "createdb --owner sarpipe restored").splitlines() if "psql" in line
+    )
+    restore = restore.replace("runuser -u sarpipe -- psql", f"psql -h {postgres.folder} -U sarpipe")
+    restore = restore.replace("/var/backups/BACKUP.sql", str(dump))
     subprocess.run(["sh", "-ec", restore], check=True, stdout=subprocess.DEVNULL)
     url = f"postgresql+asyncpg://sarpipe@/restored?host={postgres.folder}"
     changes = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
@@ -323,10 +366,11 @@ def test_sqlite_is_backed_up_migrated_and_rid_of_old_runs(
         line = line.replace("/var/lib/sarpipe", str(state)).replace("/var/backups", str(tmp_path))
         subprocess.run(["sh", "-ec", line], check=True)
         assert ends(hosted.service)
-        for path in (state / "server").glob("prefect.db*"):
-            path.unlink()
         (backup,) = tmp_path.glob("prefect-*.db")
-        shutil.copy(backup, state / "server" / "prefect.db")
+        lines = shell("operations.md", "/var/backups/BACKUP.db").replace("/var/backups/BACKUP.db", str(backup))
+        # Here all is one user's.
+        lines = lines.replace("-o sarpipe -g sarpipe ", "").replace("/var/lib/sarpipe", str(state))
+        subprocess.run(["sh", "-ec", lines], check=True)
         migrations_there_and_back(hosted)
         hosted.service.start()
         hosted.wait()
@@ -367,9 +411,10 @@ def migrations_there_and_back(hosted: Hosted) -> None:
     subprocess.run(down, check=True, env=hosted.service.environment, stdout=subprocess.DEVNULL)
     lines = shell("operations.md", "database upgrade").replace("/etc/sarpipe", str(hosted.etc))
     home = Path(hosted.service.environment["PREFECT_HOME"])
-    lines = lines.replace("/var/lib/sarpipe", str(home.parent)).replace("prefect server", " ".join(command[:4]))
+    lines = lines.replace("/var/lib/sarpipe", str(home.parent)).replace("/srv/sarpipe", str(home))
+    lines = lines.replace("runuser -u sarpipe -- ", "").replace(PROGRAMS, f"{Path(sys.executable).parent}/")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    subprocess.run(["sh", "-ec", lines.replace("database database", "database")], check=True, env=environment)
+    subprocess.run(["sh", "-ec", lines], check=True, env=environment)
 
 
 def rows(database: sqlite3.Connection) -> dict[str, int]:

@@ -33,6 +33,7 @@ def test_counters_go_on_and_gauges_tell_of_the_last_run(twice: Path) -> None:
         assert found["sarpipe_units_total", "preprocess", state] == count
     assert found["sarpipe_refused_total", "preprocess", "broken-archive"] == 1
     assert found["sarpipe_stage_quarantine_entries", "preprocess", "broken-archive"] == 1
+    assert found["sarpipe_stage_refused", "preprocess"] == 1
     assert found["sarpipe_places_total", "preprocess"] == 10
     assert found["sarpipe_stage_places", "preprocess"] == 10
     assert found["sarpipe_run_success",] == 1
