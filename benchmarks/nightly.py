@@ -5,7 +5,7 @@
 A night is one run of the deployment ``pipeline/nightly`` on three tiny stores; where it did not come to its end,
 another one after it. Before or in most nights something happens: an artefact is damaged or deleted, a store is cut (and
 whole again after it), the run is killed or terminated, the server is killed and comes back, Prefect's results are
-lost. At the end of each night the output is compared, byte by byte, with that of the first one (what a night without one
+lost. At the end of each night the output is compared, byte by byte, with that of the first one (what a night without a
 store has made of the others is taken away). The server has the settings of ``server.env`` and the limit ``gpu``.
 
 What server and worker hold (resident memory, open files), temporary files and the output must stay flat. At the end the
