@@ -29,8 +29,9 @@ from sarpipe.storage.artefact import MANIFEST, remove, sweep
 from sarpipe.storage.durable import is_abandoned, remove_abandoned, storage_errors
 from sarpipe.storage.lock import exclusive, is_held, unused
 
-_PRODUCTS = ("embeddings", "smaller form", "report", "study", "scores")
-"""What people take away, of whatever version: never garbage."""
+_PRODUCTS = ("model", "embeddings", "smaller form", "report", "study", "scores")
+"""What people take away, of whatever version: never garbage. Embeddings of another output folder may be a model's, and it
+may have taken days."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -56,7 +57,7 @@ def find_garbage(data: Path, on_artefact: OnArtefact) -> tuple[list[Garbage], li
 
     Garbage is: what killed runs left; checkpoints of a training whose model is there; and artefacts that were made by
     another version of a stage's code than this one, unless something that stays was made from them, or somebody has
-    put files beside theirs. Embeddings, reports, studies and their scores stay whatever their version, and all that
+    put files beside theirs. Models, embeddings, reports, studies and their scores stay whatever their version, and all that
     they were made from. What is damaged may be whole in all that somebody needs of it: a rerun makes it anew.
 
     Args:
@@ -286,13 +287,12 @@ def _meta(look: Look) -> Mapping[str, Any]:
 def _codes() -> dict[str, str]:
     """The versions that the stages' code has now, by the kind of what it makes."""
     # Imported here, as these take seconds that 'sarpipe verify' need not wait.
-    from sarpipe.stages import cube_set, cubes_parquet, evaluate, preprocess, search, train
+    from sarpipe.stages import cube_set, cubes_parquet, evaluate, preprocess, search
 
     parts = {
         "set": cube_set.CODE,
         "unit": preprocess.CODE,
         "Parquet of a unit": cubes_parquet.CODE,
-        "model": train.CODE,
         "evaluation": evaluate.CODE,
         "index": search.CODE,
     }

@@ -121,11 +121,11 @@ def litter(data: Path) -> None:
     (recipe,) = data.glob("cubes/sar-*")
     key = "0123456789ab" + "0" * 52
     old = {"stage": "train", "key": key, "inputs": {"cubes": "1" * 64}, "settings": {}, "code": "old"}
-    model_before = commit(data / "models" / "sar-0123456789ab", old, one)
+    before = commit(data / "reports" / "evaluation-0123456789ab", {**old, "stage": "evaluate"}, one)
     commit(recipe / "some_store-0123456789ab", {**old, "stage": "preprocess"}, one)
     for start in (".tmp-", ".old-"):
         left = data / "reports" / f"{start}sar-0123456789ab"
-        shutil.copytree(model_before.folder, left)
+        shutil.copytree(before.folder, left)
         # Not whole, so that it is of use to nobody.
         (left / "a.bin").unlink()
     commit(data / "models" / f"{model.name}.checkpoints" / "step-000000003-0123456789ab", old, one)

@@ -56,7 +56,7 @@ def test_what_is_of_no_use_goes_and_a_rerun_makes_nothing_anew(rerun: Any) -> No
         ("repo", ".old-sar-0123456789ab"): "left by a run that was killed",
         ("sar-", ".tmp-current.json-12-0123abcd"): "left by a run that was killed",
         ("mode", f"{model.name}.checkpoints"): "checkpoints of a training whose model is there",
-        ("mode", "sar-0123456789ab"): "made by another version of the code, and nothing that stays was made from it",
+        ("repo", "evaluation-0123456789ab"): "made by another version of the code, and nothing that stays was made from it",
         ("sar-", "some_store-0123456789ab"): (
             "made by another version of the code, and nothing that stays was made from it"
         ),
@@ -73,9 +73,9 @@ def test_what_is_of_no_use_goes_and_a_rerun_makes_nothing_anew(rerun: Any) -> No
 def test_what_somebody_holds_stays(rerun: Any) -> None:
     litter(rerun.data)
     found = garbage(rerun.data)
-    with exclusive(rerun.data / "models" / "sar-0123456789ab"), exclusive(rerun.data / "reports" / "sar-0123456789ab"):
+    with exclusive(rerun.data / "reports" / "evaluation-0123456789ab"), exclusive(rerun.data / "reports" / "sar-0123456789ab"):
         gone = {one.path for one in collect(found)}
-        assert (rerun.data / "models" / "sar-0123456789ab").is_dir()
+        assert (rerun.data / "reports" / "evaluation-0123456789ab").is_dir()
         assert (rerun.data / "reports" / ".tmp-sar-0123456789ab").is_dir()
     assert len(gone) == 3
     assert len(list(collect(garbage(rerun.data)))) == 2
@@ -84,11 +84,11 @@ def test_what_somebody_holds_stays(rerun: Any) -> None:
 def test_what_was_made_anew_since_it_was_found_stays(rerun: Any) -> None:
     litter(rerun.data)
     found = garbage(rerun.data)
-    model = rerun.data / "models" / "sar-0123456789ab"
-    meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
-    commit(model, meta, lambda folder: (folder / "a.bin").write_bytes(b"anew"))
-    assert model not in {one.path for one in collect(found)}
-    assert (model / "a.bin").read_bytes() == b"anew"
+    old = rerun.data / "reports" / "evaluation-0123456789ab"
+    meta = {"stage": "evaluate", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    commit(old, meta, lambda folder: (folder / "a.bin").write_bytes(b"anew"))
+    assert old not in {one.path for one in collect(found)}
+    assert (old / "a.bin").read_bytes() == b"anew"
 
 
 def test_what_is_damaged_or_cannot_be_read_stays_and_is_named(rerun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +113,9 @@ def test_nothing_old_goes_as_long_as_something_cannot_be_read(rerun: Any, monkey
 
 def test_what_somebody_has_put_beside_our_files_keeps_them(rerun: Any) -> None:
     litter(rerun.data)
-    (rerun.data / "models" / "sar-0123456789ab" / "notes.txt").write_text("the good one")
+    (rerun.data / "reports" / "evaluation-0123456789ab" / "notes.txt").write_text("the good one")
     list(collect(garbage(rerun.data)))
-    assert (rerun.data / "models" / "sar-0123456789ab" / "notes.txt").exists()
+    assert (rerun.data / "reports" / "evaluation-0123456789ab" / "notes.txt").exists()
     assert not list(rerun.data.glob("cubes/sar-*/some_store-*"))
 
 
@@ -251,7 +251,7 @@ def test_nothing_goes_that_is_whole_and_needed(drawn: Drawn) -> None:
         left = {path for path, _ in artefacts(data)}
         assert left == kinds.keys() - gone
         # Only what is whole goes, of another version and no product.
-        products = {path for path in whole if kinds[path] in ("embeddings", "report")}
+        products = {path for path in whole if kinds[path] in ("model", "embeddings", "report")}
         assert not gone & (builder.damaged | builder.fresh | products)
         # What was made from what: for all that stays, there is what it was made from, as far as it was there.
         for path in left:
@@ -337,13 +337,13 @@ def test_what_became_the_only_whole_copy_since_it_was_found_is_put_back(rerun: A
 
 
 def test_what_something_was_made_from_since_it_was_found_stays(tmp_path: Path) -> None:
-    meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
-    model = commit(tmp_path / "models" / "sar-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())
+    meta = {"stage": "evaluate", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    old = commit(tmp_path / "reports" / "evaluation-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())
     (found,) = garbage(tmp_path)
-    made = {"stage": "embed", "key": "abcdefabcdef", "inputs": {"model": model.digest}, "code": "old"}
-    commit(tmp_path / "embeddings" / "sar-abcdefabcdef", made, lambda folder: (folder / "b.bin").touch())
+    made = {"stage": "report", "key": "abcdefabcdef", "inputs": {"evaluation": old.digest}, "code": "old"}
+    commit(tmp_path / "reports" / "sar-abcdefabcdef", made, lambda folder: (folder / "b.bin").touch())
     assert list(collect([found])) == []
-    assert model.folder.is_dir()
+    assert old.folder.is_dir()
     assert garbage(tmp_path) == []
 
 
@@ -352,22 +352,25 @@ def test_a_removal_of_checkpoints_that_was_broken_off_keeps_nothing_old(tmp_path
         (folder / "a.bin").write_bytes(b"a")
 
     model = tmp_path / "models" / "sar-0123456789ab"
-    now = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": _codes()["model"]}
+    now = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
     commit(model, now, one)
-    commit(tmp_path / "models" / "sar-abcdefabcdef", {**now, "key": "abcdefabcdef", "code": "old"}, one)
+    commit(tmp_path / "reports" / "evaluation-abcdefabcdef", {**now, "stage": "evaluate", "key": "abcdefabcdef"}, one)
     step = model.with_name(model.name + ".checkpoints") / "step-000000003-0123456789ab"
     commit(step, now, one)
     (step / "manifest.json").unlink()
-    assert {item.path.name for item in collect(garbage(tmp_path))} == {step.parent.name, "sar-abcdefabcdef"}
+    assert {item.path.name for item in collect(garbage(tmp_path))} == {
+        step.parent.name,
+        "evaluation-abcdefabcdef",
+    }
     assert [path.name for path in (tmp_path / "models").glob("sar*")] == [model.name]
 
 
 def test_nothing_that_was_finished_goes_while_a_run_is_under_way(tmp_path: Path) -> None:
-    meta = {"stage": "train", "key": "0123456789ab", "inputs": {}, "code": "old"}
-    model = commit(tmp_path / "models" / "sar-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())
+    meta = {"stage": "evaluate", "key": "0123456789ab", "inputs": {}, "code": "old"}
+    old = commit(tmp_path / "reports" / "evaluation-0123456789ab", meta, lambda folder: (folder / "a.bin").touch())
     found = garbage(tmp_path)
     with run_log(resolve(data=tmp_path), "embed"), run_log(resolve(data=tmp_path), "embed"):
         assert list(collect(found)) == []
-        assert model.folder.is_dir()
+        assert old.folder.is_dir()
     assert len(list(collect(found))) == 1
-    assert not model.folder.exists()
+    assert not old.folder.exists()
