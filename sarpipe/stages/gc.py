@@ -30,8 +30,8 @@ from sarpipe.storage.durable import is_abandoned, remove_abandoned, storage_erro
 from sarpipe.storage.lock import exclusive, is_held, unused
 
 _PRODUCTS = ("model", "embeddings", "smaller form", "report", "study", "scores")
-"""What people take away, of whatever version: never garbage. Embeddings of another output folder may be a model's, and it
-may have taken days."""
+"""What people take away, of whatever version: never garbage. A model may have taken days, and embeddings of another
+output folder may be its."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,8 +57,8 @@ def find_garbage(data: Path, on_artefact: OnArtefact) -> tuple[list[Garbage], li
 
     Garbage is: what killed runs left; checkpoints of a training whose model is there; and artefacts that were made by
     another version of a stage's code than this one, unless something that stays was made from them, or somebody has
-    put files beside theirs. Models, embeddings, reports, studies and their scores stay whatever their version, and all that
-    they were made from. What is damaged may be whole in all that somebody needs of it: a rerun makes it anew.
+    put files beside theirs. Models, embeddings, reports, studies and their scores stay whatever their version, and all
+    that they were made from. What is damaged may be whole in all that somebody needs of it: a rerun makes it anew.
 
     Args:
         data: From `sarpipe.stages.search.output_folder`.

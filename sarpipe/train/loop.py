@@ -239,11 +239,11 @@ def _steps(run: _Run, progress: Progress | None) -> None:
     with Interruption(patient=several) as interruption, closing(run.places.batches(positions)) as batches:
         for batch in batches:
             epoch, number = divmod(state.step, plan.steps_per_epoch)
-            outcome = take_step(batch, epoch)
-            pending.append(outcome.loss)
+            taken = take_step(batch, epoch)
+            pending.append(torch.stack((taken.loss, taken.gradient)))
             if state.step == 1:
-                stop_if_views_leak(*outcome.projections)
-            state.keep(outcome.embeddings, number * plan.batch_size)
+                stop_if_views_leak(*taken.projections)
+            state.keep(taken.embeddings, number * plan.batch_size)
             last = number + 1 == plan.steps_per_epoch
             if not last and len(pending) < often and (several or interruption.signal is None):
                 continue
@@ -251,7 +251,7 @@ def _steps(run: _Run, progress: Progress | None) -> None:
             pending.clear()
             if last:
                 seen = state.seen[: plan.steps_per_epoch * plan.batch_size]
-                state.monitors.append(monitors(seen, *outcome.projections))
+                state.monitors.append(monitors(seen, *taken.projections))
                 stop_if_collapsed(state.monitors, len(seen), plan, run.settings)
             stop = processes.largest(int(interruption.signal or 0), run.places.device)
             if stop or time.monotonic() - saved_at >= run.checkpoint_seconds:
@@ -279,16 +279,20 @@ def _stop(run: _Run, interruption: Interruption) -> None:
 
 
 def _collect(run: _Run, pending: list[Tensor]) -> None:
-    """Look at losses that a GPU may still be working on: waits for it."""
-    for loss in torch.stack(pending).tolist():
+    """Look at losses and gradients (their norms) that a GPU may still be working on: waits for it.
+
+    Before anything is saved: a loss can be finite where its gradient, and with it all weights after the step, is not.
+    """
+    for loss, gradient in torch.stack(pending).tolist():
         step = len(run.state.losses)
-        if not math.isfinite(loss) and processes.rank():
-            raise TrainingError(
-                f"the loss of step {step + 1} is {loss}; the first process says more", code=Code.NOT_FINITE
-            )
-        if not math.isfinite(loss):
+        if not (math.isfinite(loss) and math.isfinite(gradient)):
+            what = f"loss of step {step + 1} is {loss}"
+            if math.isfinite(loss):
+                what = f"gradient of step {step + 1} is {gradient}"
+            if processes.rank():
+                raise TrainingError(f"the {what}; the first process says more", code=Code.NOT_FINITE)
             raise not_finite(
-                loss,
+                what,
                 step + 1,
                 run.plan.steps,
                 run.places,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
-from torch.nn.utils import clip_grad_norm_
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from sarpipe.model.initial import seeded
 from sarpipe.ssl import processes
-from sarpipe.ssl.simclr import Batch, Outcome
+from sarpipe.ssl.simclr import Batch
 from sarpipe.train.plan import Plan
 from sarpipe.train.settings import TrainSettings
 from sarpipe.train.state import State
@@ -18,6 +20,22 @@ from sarpipe.train.state import State
 log = logging.getLogger(__name__)
 WARM_UP = 3
 """Steps that a GPU takes one operator at a time before a step is captured: libraries set themselves up in them."""
+
+
+class Taken(NamedTuple):
+    """What a step has given. Nothing of it has a history, which would keep all of the step alive.
+
+    Attributes:
+        loss: ``float32 []``.
+        gradient: ``float32 []``, its norm, before it was clipped; not finite where any number of it is not.
+        embeddings: ``float32 [B, 1024]`` of the first views.
+        projections: Two times ``float32 [B, 128]``, the head's output for both views.
+    """
+
+    loss: Tensor
+    gradient: Tensor
+    embeddings: Tensor
+    projections: tuple[Tensor, Tensor]
 
 
 class Step:
@@ -46,32 +64,39 @@ class Step:
         # What several processes exchange within a step has not been tried in a graph.
         self._capture = capture and self._device.type == "cuda" and processes.size() == 1
 
-    def __call__(self, batch: Batch, epoch: int) -> Outcome:
-        """Take the next step. All batches of a run have one size."""
+    def __call__(self, batch: Batch, epoch: int) -> Taken:
+        """Take the next step. All batches of a run have one size.
+
+        Its loss or its gradient may be found not to be finite once it was taken: then the weights are not any more.
+        """
         step = self._state.step
         self._state.learning_rate.fill_(self._plan.learning_rate(step))
         self._share.fill_(1 - self._plan.ema_decay(step))
         self._epoch.fill_(epoch)
         with self._dropout():
-            outcome = self._on_gpu(batch) if self._capture else self._compute(batch)
+            taken = self._on_gpu(batch) if self._capture else self._compute(batch)
         self._state.step += 1
-        return outcome
+        return taken
 
-    def _compute(self, batch: Batch) -> Outcome:
+    def _compute(self, batch: Batch) -> Taken:
         """The arithmetic. Waits for no GPU."""
         state = self._state
         state.optimiser.zero_grad(set_to_none=True)
-        outcome: Outcome = state.objective(batch, self._epoch)
-        outcome.loss.backward()  # type: ignore[no-untyped-call]
+        loss, embeddings, projections = state.objective(batch, self._epoch)
+        loss.backward()
         processes.sum_gradients(state.objective.parameters())
-        if self._settings.gradient_clip > 0:
-            clip_grad_norm_(state.objective.parameters(), self._settings.gradient_clip)
+        gradient = self._clipped(list(state.objective.parameters()))
         state.optimiser.step()
         state.average_in(self._share)
-        # Without its history: a loss that is kept would keep all of the step alive.
-        return outcome._replace(loss=outcome.loss.detach())
+        return Taken(loss.detach(), gradient, embeddings, projections)
 
-    def _on_gpu(self, batch: Batch) -> Outcome:
+    def _clipped(self, parameters: list[torch.nn.Parameter]) -> Tensor:
+        """The norm of the gradient, which is then no longer than the settings allow."""
+        if self._settings.gradient_clip > 0:
+            return clip_grad_norm_(parameters, self._settings.gradient_clip)
+        return get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+    def _on_gpu(self, batch: Batch) -> Taken:
         if self._captured is not None:
             return self._captured.replay(batch)
         if self._to_warm_up:
@@ -85,14 +110,14 @@ class Step:
             return self._compute(batch)
         return self._captured.replay(batch)
 
-    def _beside(self, batch: Batch) -> Outcome:
+    def _beside(self, batch: Batch) -> Taken:
         """On a stream of its own, as capturing demands of the steps before it."""
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
-            outcome = self._compute(batch)
+            taken = self._compute(batch)
         torch.cuda.current_stream(self._device).wait_stream(stream)
-        return outcome
+        return taken
 
     def _dropout(self) -> AbstractContextManager[None]:
         """Make dropout, the one thing in a step that torch draws by itself, a function of the step."""
@@ -103,7 +128,7 @@ class Step:
 
 
 class _Captured:
-    """A step as a CUDA graph, with the memory that it reads its batch from and leaves its outcome in."""
+    """A step as a CUDA graph, with the memory that it reads its batch from and leaves in what it gives."""
 
     def __init__(self, step: Step, batch: Batch) -> None:
         self._batch = Batch._make(None if tensor is None else tensor.clone() for tensor in batch)
@@ -111,13 +136,13 @@ class _Captured:
         step._state.optimiser.zero_grad(set_to_none=True)
         # The outer one: `torch.cuda.graph` leaves its own stream the current one if the capture cannot be ended.
         with torch.cuda.stream(torch.cuda.current_stream(step._device)), torch.cuda.graph(self._graph):
-            self._outcome = step._compute(self._batch)
+            self._taken = step._compute(self._batch)
 
-    def replay(self, batch: Batch) -> Outcome:
+    def replay(self, batch: Batch) -> Taken:
         for inside, given in zip(self._batch, batch, strict=True):
             if inside is not None and given is not None:
                 inside.copy_(given)
         self._graph.replay()
-        loss, embeddings, (z1, z2) = self._outcome
+        loss, gradient, embeddings, (z1, z2) = self._taken
         # The next step writes where this one did.
-        return Outcome(loss.clone(), embeddings.clone(), (z1.clone(), z2.clone()))
+        return Taken(loss.clone(), gradient.clone(), embeddings.clone(), (z1.clone(), z2.clone()))

@@ -24,7 +24,7 @@ _AT_A_TIME = 64
 
 
 def not_finite(
-    loss: float,
+    what: str,
     step: int,
     steps: int,
     places: Places,
@@ -35,10 +35,10 @@ def not_finite(
     epoch: int,
     folder: Path,
 ) -> TrainingError:
-    """The error of a loss that is not finite. Its batch is also written to ``folder``, with all ids.
+    """The error of a loss or a gradient that is not finite. Its batch is also written to ``folder``, with all ids.
 
     Args:
-        loss: NaN or infinite.
+        what: Is not, of which step, as "loss of step 5 is nan".
         step: From 1.
         steps: Of the run.
         places: All.
@@ -52,7 +52,7 @@ def not_finite(
     found = strange(places, positions, views, seed=seed, epoch=epoch)
     path = folder / f"not-finite-step-{step:09d}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"step": step, "epoch": epoch + 1, "loss": str(loss), "ids": ids, "strange": found}
+    document = {"step": step, "epoch": epoch + 1, "what": what, "ids": ids, "strange": found}
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if found:
         why = f"strange numbers in {_some([f'{name} ({what})' for name, what in found.items()])}"
@@ -61,7 +61,7 @@ def not_finite(
         why = "cubes, frames and views of all of them are in range, so the weights have diverged"
         hint = "Try --set train.learning_rate a third as high, or --set train.precision=fp32"
     return TrainingError(
-        f"the loss of step {step} of {steps} (epoch {epoch + 1}) is {loss}; its batch is {_some(ids)}; {why}; "
+        f"the {what} ({steps} steps in all, this one of epoch {epoch + 1}); its batch is {_some(ids)}; {why}; "
         f"{path} names all",
         f"{hint}; a rerun goes on from the last checkpoint if settings and cubes are the same",
         code=Code.NOT_FINITE,

@@ -56,7 +56,10 @@ def test_what_is_of_no_use_goes_and_a_rerun_makes_nothing_anew(rerun: Any) -> No
         ("repo", ".old-sar-0123456789ab"): "left by a run that was killed",
         ("sar-", ".tmp-current.json-12-0123abcd"): "left by a run that was killed",
         ("mode", f"{model.name}.checkpoints"): "checkpoints of a training whose model is there",
-        ("repo", "evaluation-0123456789ab"): "made by another version of the code, and nothing that stays was made from it",
+        (
+            "repo",
+            "evaluation-0123456789ab",
+        ): "made by another version of the code, and nothing that stays was made from it",
         ("sar-", "some_store-0123456789ab"): (
             "made by another version of the code, and nothing that stays was made from it"
         ),
@@ -73,7 +76,10 @@ def test_what_is_of_no_use_goes_and_a_rerun_makes_nothing_anew(rerun: Any) -> No
 def test_what_somebody_holds_stays(rerun: Any) -> None:
     litter(rerun.data)
     found = garbage(rerun.data)
-    with exclusive(rerun.data / "reports" / "evaluation-0123456789ab"), exclusive(rerun.data / "reports" / "sar-0123456789ab"):
+    with (
+        exclusive(rerun.data / "reports" / "evaluation-0123456789ab"),
+        exclusive(rerun.data / "reports" / "sar-0123456789ab"),
+    ):
         gone = {one.path for one in collect(found)}
         assert (rerun.data / "reports" / "evaluation-0123456789ab").is_dir()
         assert (rerun.data / "reports" / ".tmp-sar-0123456789ab").is_dir()

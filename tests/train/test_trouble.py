@@ -49,7 +49,9 @@ def broken_after(places, folder, step):
 def test_a_loss_that_is_not_finite_ends_the_run_with_step_and_places(toy_places, tmp_path):
     places = toy_places(13)
     broken_after(places, tmp_path, 4)
-    with pytest.raises(TrainingError, match=r"the loss of step 5 of 12 \(epoch 2\) is nan") as caught:
+    with pytest.raises(
+        TrainingError, match=r"the loss of step 5 is nan \(12 steps in all, this one of epoch 2\)"
+    ) as caught:
         train(places, SETTINGS, tmp_path, device="cpu")
     keys = Places(places, CPU, with_frames=False).keys
     positions = Order(keys, seed=0, batch_size=4, steps_per_epoch=3).positions(4)
@@ -58,7 +60,33 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_step_and_places(toy_places,
     assert "weights have diverged" in caught.value.message
     assert "train.learning_rate" in caught.value.hint
     note = json.loads((tmp_path / "not-finite-step-000000005.json").read_text())
-    assert note == {"step": 5, "epoch": 2, "loss": "nan", "ids": ids, "strange": {}}
+    assert note == {"step": 5, "epoch": 2, "what": "loss of step 5 is nan", "ids": ids, "strange": {}}
+
+
+@pytest.mark.parametrize("clip", [1.0, 0.0])
+def test_a_gradient_that_is_not_finite_ends_the_run_before_its_weights_are_saved(
+    toy_places, tmp_path, monkeypatch, clip
+):
+    places, settings = toy_places(13), TrainSettings(epochs=4, batch_size=4, gradient_clip=clip)
+    expected = train(places, settings, tmp_path / "undisturbed", device="cpu")
+    steps = iter(range(1, 100))
+
+    def spoilt(parameters):
+        if next(steps) == 5:
+            next(iter(parameters)).grad.fill_(torch.inf)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("sarpipe.ssl.processes.sum_gradients", spoilt)
+        with pytest.raises(TrainingError, match=r"the gradient of step 5 is inf") as caught:
+            train(places, settings, tmp_path / "run", device="cpu", checkpoint_seconds=0)
+    keys = Places(places, CPU, with_frames=False).keys
+    positions = Order(keys, seed=0, batch_size=4, steps_per_epoch=3).positions(4)
+    assert f"its batch is {', '.join(places.ids[i] for i in positions.tolist())};" in caught.value.message
+    # What was saved last is sound: the same run goes on from it, and ends as if nothing had been.
+    again = train(places, settings, tmp_path / "run", device="cpu")
+    assert again.facts["resumed_from_step"] == 4
+    for name, tensor in expected.encoder.state_dict().items():
+        assert torch.equal(again.encoder.state_dict()[name], tensor)
 
 
 def test_places_with_infinite_or_absurd_numbers_are_named(toy_places, tmp_path):
