@@ -2,7 +2,8 @@
 
 A zip carries a CRC-32 for each member, which is checked on reading. A folder has none, and a flipped bit in
 a Blosc chunk is read as data without a word; so the checksums of a folder's files are written down when it is
-first seen (the ledger), and every later read is checked against them.
+first seen (the ledger). Whoever opens it later reads all of it against them, as what was made of it once is kept only
+if it still holds what it held then; and every read after that is checked too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import IO
 
 from sarpipe.codes import Code
 from sarpipe.errors import DataError
-from sarpipe.storage import address, digest_json, file_sha256, read_small, write_small
+from sarpipe.storage import address, digest_json, read_small, write_small
+from sarpipe.storage.verified import known_sha256
 
 MAX_FILE_BYTES = 160 * 1024 * 1024
 """No file of a store is larger: all of ``bands`` uncompressed is 71 MB."""
@@ -265,17 +267,25 @@ def _open_folder(path: Path, ledger: Path | None, *, remember: bool) -> Archive:
             document = {"path": str(path.resolve()), "files": records, "checksum": digest_json(records)}
             write_small(note, json.dumps(document, indent=1).encode())
         return Archive(path, records)
-    seen = {name: size for name, (size, _) in known.items()}
-    if note is not None and seen != sizes:
-        differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
+    differing = _differing(path, known, sizes)
+    if note is not None and differing:
+        first, more = next(iter(differing.items()))
         raise DataError(
-            f"{path}: {differing[0]!r} is not what it was when the store was first seen "
-            f"({seen.get(differing[0], 'no')} bytes then, {sizes.get(differing[0], 'no')} now; "
-            f"{len(differing)} files differ)",
+            f"{path}: {first!r} is not what it was when the store was first seen "
+            f"({more}; {len(differing)} files differ)",
             f"Fetch the store again, or delete {note.parent.name}/{note.name} in the output folder to accept it now",
-            code=Code.CHECKSUM if differing[0] in sizes else Code.MISSING_CHUNK,
+            code=Code.CHECKSUM if first in sizes else Code.MISSING_CHUNK,
         )
     return Archive(path, known)
+
+
+def _differing(path: Path, known: Mapping[str, tuple[int, str]], sizes: Mapping[str, int]) -> dict[str, str]:
+    """The files that are not what they were, and how; their bytes are read only where all have the same sizes."""
+    seen = {name: size for name, (size, _) in known.items()}
+    if seen != sizes:
+        differing = sorted(name for name in seen.keys() | sizes.keys() if seen.get(name) != sizes.get(name))
+        return {name: f"{seen.get(name, 'no')} bytes then, {sizes.get(name, 'no')} now" for name in differing}
+    return {name: "other bytes, as many" for name, (_, checksum) in known.items() if _hashed(path, name) != checksum}
 
 
 def _folder_sizes(path: Path) -> dict[str, int]:
@@ -290,7 +300,7 @@ def _folder_sizes(path: Path) -> dict[str, int]:
 
 def _hashed(path: Path, name: str) -> str:
     try:
-        return file_sha256(path / name)
+        return known_sha256(path / name)
     except OSError as error:
         raise DataError(
             f"{path}: {name} cannot be read: {error.strerror}", "Fetch the store again", code=unread(error)

@@ -96,6 +96,27 @@ def test_stores_shards_and_files_of_all_numbers_of_dates_together(
     assert {step.state for step in plan(settings, "run", str(folder))} == {"done"}
 
 
+def test_an_unpacked_store_that_was_changed_is_not_taken_for_what_was_made_of_it(
+    small_stores: Path, tmp_path: Path, settings: Settings
+) -> None:
+    folder = tmp_path / "stores"
+    first, second = sorted(small_stores.glob("*.zip"))
+    folder.mkdir()
+    shutil.copy(first, folder)
+    shutil.unpack_archive(second, folder / "second.zarr", "zip")
+    made = straight.preprocess(settings, str(folder), quiet)
+    assert [unit["computed"] for unit in made["units"]] == [True, True]
+    corrected = folder / "second.zarr" / "center_lat" / "0"
+    before = corrected.read_bytes()
+    corrected.write_bytes(bytes([*before[:-1], before[-1] ^ 1]))
+
+    changed = straight.preprocess(settings, str(folder), quiet)
+    assert {name: error["code"] for name, error in changed["refused"].items()} == {"second": "checksum"}
+    corrected.write_bytes(before)
+    again = straight.preprocess(settings, str(folder), quiet)
+    assert [unit["computed"] for unit in again["units"]] == [False, False]
+
+
 def test_a_damaged_file_of_a_group_is_read_again_when_it_is_mended_and_nothing_else_is(
     tmp_path: Path, settings: Settings, simulated_places: list[SimulatedPlace], write_place: WritePlace
 ) -> None:
