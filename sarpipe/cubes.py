@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sarpipe.checksums import checksums
 from sarpipe.errors import DamagedError
 
 BLOCK = 64
@@ -37,6 +38,7 @@ class RowFiles:
         self._starts = [array.offset for array in maps]
         self.dtype: np.dtype[Any] = maps[0].dtype
         self.shape: tuple[int, ...] = (len(self._rows), *maps[0].shape[1:])
+        self._checksums: NDArray[np.uint32] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -45,6 +47,12 @@ class RowFiles:
     def nbytes(self) -> int:
         """Bytes of all rows."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def keep_checksums(self) -> None:
+        """Read all rows, and from now on compare what is read with what they were: a training reads them for days after
+        its files were looked at.
+        """
+        self._checksums = np.concatenate([checksums(rows) for rows in blocks(self)] or [np.empty(0, np.uint32)])
 
     def __getitem__(self, which: slice | NDArray[np.integer]) -> NDArray[Any]:
         """The rows of a slice, or at these positions."""
@@ -57,7 +65,7 @@ class RowFiles:
         """Read the rows at these positions into ``out``, which has as many.
 
         Raises:
-            DamagedError: A file is gone or too short.
+            DamagedError: A file is gone or too short, or a row is not what it was when its checksum was taken.
         """
         size = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         # File by file and forwards: what lies together is read together.
@@ -75,6 +83,13 @@ class RowFiles:
                 raise DamagedError(
                     f"{path} cannot be read any more: {error}", "Run 'sarpipe preprocess SOURCE' again, then this"
                 ) from error
+        if self._checksums is not None:
+            changed = np.flatnonzero(checksums(out) != self._checksums[which])
+            for row in which[changed[:1]]:
+                raise DamagedError(
+                    f"{self._paths[self._files[row]]} has changed since it was opened: its row {self._rows[row]}",
+                    "Run 'sarpipe preprocess SOURCE' again, then this",
+                )
 
 
 Rows = NDArray[Any] | RowFiles

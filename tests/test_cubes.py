@@ -50,6 +50,27 @@ def test_a_file_that_is_cut_short_or_gone_is_named(tmp_path: Path) -> None:
         files[:]
 
 
+def test_a_row_that_changes_after_its_checksum_was_taken_is_never_given(tmp_path: Path) -> None:
+    rows = np.arange(36, dtype=np.float32).reshape(6, 2, 3)
+    files = spread(tmp_path, rows, [3, 3], 0)
+    files.keep_checksums()
+    assert np.array_equal(files[:], rows)
+    whole = bytearray((tmp_path / "1.npy").read_bytes())
+    whole[-1] ^= 1
+    (tmp_path / "1.npy").write_bytes(whole)
+    with pytest.raises(DamagedError, match=r"1\.npy has changed since it was opened: its row 2"):
+        files[:]
+    refused = [row for row in range(6) if not is_given(files, row, rows)]
+    assert len(refused) == 1
+
+
+def is_given(files: RowFiles, row: int, rows: NDArray[np.float32]) -> bool:
+    try:
+        return np.array_equal(files[row : row + 1], rows[row : row + 1])
+    except DamagedError:
+        return False
+
+
 def test_files_of_different_types_are_no_array(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((2, 3), np.float32))
     np.save(tmp_path / "b.npy", np.ones((2, 3), np.float16))

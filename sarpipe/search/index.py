@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.checksums import checksums
 from sarpipe.codes import Code
 from sarpipe.errors import DamagedError, DataError
 from sarpipe.search.binary import sign_bits
 from sarpipe.search.direction import directions
 from sarpipe.search.exact import Rows
-from sarpipe.search.rows import CheckedRows, checksums
+from sarpipe.search.rows import CheckedRows
 from sarpipe.standard import Standard
 
 if TYPE_CHECKING:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sarpipe.checksums import checksums
 from sarpipe.errors import DamagedError
-
-
-def checksums(rows: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """The CRC-32 of each row ``[N, D]``: ``[N]``."""
-    return np.array([zlib.crc32(row.data) for row in rows], np.uint32)
 
 
 class CheckedRows:

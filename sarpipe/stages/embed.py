@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CODE = (
     "channels.py",
+    "checksums.py",
     "cubes.py",
     "model",
     "embeddings",

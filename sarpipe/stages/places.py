@@ -29,7 +29,8 @@ def load_cubes(cube_set: Artefact) -> CubeSet:
 
 
 def open_cubes(cube_set: Artefact, memory_gb: float | None) -> CubeSet | CubeFiles:
-    """The cubes of a set: in memory if they take no more than that, else in their files. Checked as by `load_cubes`.
+    """The cubes of a set: in memory if they take no more than that, else in their files. Checked as by `load_cubes`;
+    what is in files also at each later read.
 
     Args:
         cube_set: The set.
@@ -37,7 +38,11 @@ def open_cubes(cube_set: Artefact, memory_gb: float | None) -> CubeSet | CubeFil
     """
     files = _cube_files(cube_set)
     limit = available_bytes() / 2 if memory_gb is None else memory_gb * 1e9
-    return files if files.nbytes > limit else files.load()
+    if files.nbytes <= limit:
+        return files.load()
+    for rows in (files.cubes, files.frames):
+        rows.keep_checksums()
+    return files
 
 
 def _cube_files(cube_set: Artefact) -> CubeFiles:

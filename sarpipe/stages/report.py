@@ -18,6 +18,7 @@ from sarpipe.storage import Artefact
 
 CODE = (
     "channels.py",
+    "checksums.py",
     "cubes.py",
     "evaluate/classes.py",
     "evaluate/labels.py",

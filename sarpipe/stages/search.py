@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 CODE = (
     "channels.py",
+    "checksums.py",
     "embeddings/geoparquet.py",
     "embeddings/table.py",
     "search/binary.py",

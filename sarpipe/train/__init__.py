@@ -4,5 +4,5 @@ from sarpipe.train.settings import TrainSettings
 
 __all__ = ["CODE", "TrainSettings"]
 
-CODE = ("channels.py", "cubes.py", "model", "ssl", "train")
+CODE = ("channels.py", "checksums.py", "cubes.py", "model", "ssl", "train")
 """Parts of the package that decide what a training gives (`sarpipe.storage.code_version`)."""
