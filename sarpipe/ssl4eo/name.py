@@ -15,6 +15,8 @@ SUFFIXES = (".zarr.zip", ".zarr", ".tar")
 MAX_NAME_BYTES = 200
 """A folder's name has at most 255, and ours add a key and a mark of what is not finished."""
 _NAME = re.compile(r"\w[\w .,()+=@-]{0,119}")
+_TAKEN = frozenset({"set"})
+"""Folders beside those of the stores are called so: the set of all places is ``set-<key>``."""
 
 
 class Named(Protocol):
@@ -39,9 +41,10 @@ def store_name(store: Named) -> str:
 
 def is_store_name(name: str) -> bool:
     """Whether a store of this name can be worked on: it names folders and stands in tables and lists, so it begins with
-    a letter, a digit or ``_`` and holds besides these only spaces and ``.,()+=@-``, 120 characters at most.
+    a letter, a digit or ``_`` and holds besides these only spaces and ``.,()+=@-``, 120 characters at most. Nor is it
+    ``set``, whose unit would have the name of a set.
     """
-    return _NAME.fullmatch(name) is not None and len(name.encode()) <= MAX_NAME_BYTES
+    return _NAME.fullmatch(name) is not None and len(name.encode()) <= MAX_NAME_BYTES and name not in _TAKEN
 
 
 def in_order(stores: Iterable[N]) -> list[N]:

@@ -17,6 +17,7 @@ from sarpipe.stages.inventory import (
     artefacts,
     current,
     damaged_current,
+    kind_by,
     left_files,
     left_folders,
     maker,
@@ -188,7 +189,8 @@ def _looks_now(data: Path, before: Mapping[Path, Look]) -> dict[Path, Look]:
         except (OSError, DamagedError):
             artefact = None
         same = look is not None and look.artefact == artefact
-        looks[folder] = look if look is not None and same else Look(folder, kind, artefact, (), "under way")
+        now = Look(folder, kind_by(kind, artefact), artefact, (), "under way")
+        looks[folder] = look if look is not None and same else now
     return looks
 
 

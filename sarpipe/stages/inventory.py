@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sarpipe.errors import DamagedError
-from sarpipe.storage import digest_json, folders, read_small, small_files
+from sarpipe.storage import Artefact, digest_json, folders, read_small, small_files
 from sarpipe.storage.artefact import leftovers
 from sarpipe.storage.durable import temporaries
 
@@ -136,6 +136,16 @@ def _parents(data: Path, home: str) -> list[Path]:
         else:
             found = [parent / part for parent in found]
     return found
+
+
+def kind_by(kind: Kind, artefact: Artefact | None) -> Kind:
+    """What an artefact is whose place and name say so much, by its manifest where that can be read.
+
+    A store could once be called ``set``: its unit has the name of a set, and is made of no units.
+    """
+    if artefact is None or kind.name != "set" or "units" in artefact.meta.get("inputs", {}):
+        return kind
+    return next(one for one in KINDS if one.name == "unit")
 
 
 def _kind(home: str, name: str) -> Kind | None:

@@ -50,7 +50,7 @@ LOOKS = 8
 """Units that are looked at side by side: hashing leaves Python's lock, and the disk may be what is waited for."""
 
 
-_NAMES = "Give it one of letters, digits, '.', '_' and '-', of at most 120 characters"
+_NAMES = "Give it one of letters, digits, '.', '_' and '-', of at most 120 characters, and not 'set'"
 
 
 class StoreReceipt(Receipt):

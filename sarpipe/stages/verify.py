@@ -15,6 +15,7 @@ from sarpipe.stages.inventory import (
     Kind,
     artefacts,
     damaged_notes,
+    kind_by,
     left_files,
     left_folders,
     maker,
@@ -137,6 +138,7 @@ def examine(folder: Path, kind: Kind) -> Look:
     for _ in range(2):
         try:
             artefact, wrong = _read(folder)
+            kind = kind_by(kind, artefact)
             if artefact is not None and not wrong:
                 return Look(folder, kind, artefact, (), "whole", tuple(strays(artefact)))
             held = is_held(maker(folder))

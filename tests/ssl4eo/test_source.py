@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sarpipe.errors import UsageError
-from sarpipe.ssl4eo import find_stores, store_name
+from sarpipe.ssl4eo import find_stores, is_store_name, store_name
 
 
 @pytest.fixture
@@ -133,6 +133,10 @@ def test_one_store_by_two_ways_is_one(folder: Path) -> None:
     (folder / "list.txt").write_text("b.zarr\n../S1GRD/b.zarr\nb2\n")
 
     assert names(find_stores(folder / "list.txt")) == ["b.zarr"]
+
+
+def test_a_store_may_not_have_the_name_of_the_set_of_all() -> None:
+    assert [is_store_name(name) for name in ("set", "set-1", "reset", "Set")] == [False, True, True, True]
 
 
 def test_store_name_drops_the_suffix() -> None:

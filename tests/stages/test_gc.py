@@ -353,6 +353,23 @@ def test_what_something_was_made_from_since_it_was_found_stays(tmp_path: Path) -
     assert garbage(tmp_path) == []
 
 
+def test_the_unit_of_a_store_that_was_called_set_is_a_unit(rerun: Any) -> None:
+    (recipe,) = rerun.data.glob("cubes/sar-*")
+    before = files(rerun.data)
+    inputs = {"store": "1" * 64, "source_bytes": 1, "truth": None, "kernel": "compiled"}
+    meta = {"stage": "preprocess", "name": "set", "key": "0123456789ab", "inputs": inputs, "code": _codes()["unit"]}
+    unit = recipe / "set-0123456789ab"
+    commit(unit, meta, lambda folder: (folder / "a.bin").touch())
+    found = verify(rerun.data, lambda *_: None)
+    assert found.whole
+    assert [look.kind.name for look in found.looks if look.folder == unit] == ["unit"]
+    assert garbage(rerun.data) == []
+    shutil.rmtree(unit)
+    commit(unit, {**meta, "code": "old"}, lambda folder: (folder / "a.bin").touch())
+    assert [one.path for one in collect(garbage(rerun.data))] == [unit]
+    assert files(rerun.data) == before
+
+
 def test_a_removal_of_checkpoints_that_was_broken_off_keeps_nothing_old(tmp_path: Path) -> None:
     def one(folder: Path) -> None:
         (folder / "a.bin").write_bytes(b"a")

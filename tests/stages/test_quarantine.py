@@ -177,7 +177,7 @@ def test_the_quarantine_of_a_set_of_an_earlier_version_can_be_read(tmp_path: Pat
     assert (found["code"][0], found["helps"][0]) == ("", helps(""))
 
 
-NAMES = ["=cmd()", "+1", "-rf", "@x", "a\nb", "a,b", "é", "x" * 150, "[red]", "$(touch x)", "{x.__class__}", "'"]
+NAMES = ["=cmd()", "+1", "-rf", "@x", "a\nb", "a,b", "é", "x" * 150, "[red]", "$(touch x)", "{x.__class__}", "'", "set"]
 
 
 def test_stores_of_any_name_are_used_or_refused_and_every_reader_of_the_list_agrees(fresh: Callable[[], Any]) -> None:
