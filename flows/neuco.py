@@ -18,6 +18,7 @@ from sarpipe.neuco.vectors import check, read_vectors
 from sarpipe.settings import Settings
 from sarpipe.stages.search import made_last
 from sarpipe.storage import address
+from sarpipe.storage.durable import write_out
 
 
 def run_neuco(options: Namespace, settings: Settings) -> int:
@@ -41,7 +42,7 @@ def run_neuco(options: Namespace, settings: Settings) -> int:
     print("\n".join(text), file=sys.stderr)
     if out is not None:
         content = to_csv(said) if out.suffix == ".csv" else json.dumps(said, indent=2) + "\n"
-        out.write_text(content, encoding="utf-8")
+        write_out(out, lambda file: file.write_text(content, encoding="utf-8"))
         print(f"  results  {out}", file=sys.stderr)
     if options.json:
         print(json.dumps({"status": "completed", **said}))

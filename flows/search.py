@@ -14,6 +14,7 @@ from sarpipe.errors import UsageError
 from sarpipe.search import Found, Hit, Index, Query, by_id, by_vector, find, nearest_to
 from sarpipe.stages.search import Source, cubes_of, embed_cube, find_source, open_index, output_folder, read_cube
 from sarpipe.storage import address, is_url, local_path
+from sarpipe.storage.durable import write_out
 
 
 def run_search(options: Namespace) -> int:
@@ -79,7 +80,8 @@ def _write_page(
     if answered is not None and query.row is not None:
         cubes, records = answered
         asked, answered = (cubes[:1], records.iloc[:1]), (cubes[1:], records.iloc[1:])
-    out.write_text(render(index, query, found, (asked, answered), _name(source), away), encoding="utf-8")
+    page = render(index, query, found, (asked, answered), _name(source), away)
+    write_out(out, lambda file: file.write_text(page, encoding="utf-8"))
 
 
 def _document(

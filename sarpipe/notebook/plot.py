@@ -18,6 +18,7 @@ from sarpipe.errors import UsageError
 from sarpipe.notebook.labels import Labels, read_labels
 from sarpipe.report.chart import INK, MARKERS, PALETTE, inline_svg, new_axes, short
 from sarpipe.report.projection import principal_components
+from sarpipe.storage.durable import write_out
 
 Kind = Literal["map", "projection"]
 _MANY = 1500
@@ -45,13 +46,15 @@ class Plot:
 
         Raises:
             UsageError: Its name ends otherwise, or its folder is not there.
+            StorageError: The disk is full, or the file cannot be written.
         """
         kinds, there = self.figure.canvas.get_supported_filetypes(), Path(path).resolve().parent
         if Path(path).suffix[1:] not in kinds:
             raise UsageError(f"{path} has no ending of a picture", "For example plot.png, plot.svg or plot.pdf")
         if not there.is_dir():
             raise UsageError(f"{path}: {there} is no folder", "Make it first")
-        self.figure.savefig(path, dpi=200, facecolor="white")
+        kind = Path(path).suffix[1:]
+        write_out(Path(path), lambda file: self.figure.savefig(file, dpi=200, facecolor="white", format=kind))
 
 
 def draw(embeddings: Embeddings, color: Labels | None, kind: Kind) -> Plot:

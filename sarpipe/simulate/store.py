@@ -22,7 +22,7 @@ from sarpipe.channels import N_DATES, PLACE_SIZE, POLARISATIONS
 from sarpipe.errors import UsageError
 from sarpipe.preprocess.truth import sealed
 from sarpipe.simulate.place import MAX_PLACES, SimulatedPlace, simulate_place
-from sarpipe.storage.durable import fsync_path, fsync_tree, write_bytes
+from sarpipe.storage.durable import fsync_path, fsync_tree, storage_errors, write_bytes
 
 _COMPRESSOR = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -195,13 +195,14 @@ def _put_folder(path: Path, files: dict[str, bytes]) -> None:
     temporary, aside = path.with_name(f".tmp-{path.name}"), path.with_name(f".old-{path.name}")
     for left in (temporary, aside):
         shutil.rmtree(left, ignore_errors=True)
-    for name, data in files.items():
-        target = temporary / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    fsync_tree(temporary)
-    if path.exists():
-        os.rename(path, aside)
-    os.rename(temporary, path)
-    fsync_path(path.parent)
+    with storage_errors(path):
+        for name, data in files.items():
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        fsync_tree(temporary)
+        if path.exists():
+            os.rename(path, aside)
+        os.rename(temporary, path)
+        fsync_path(path.parent)
     shutil.rmtree(aside, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +11,7 @@ from sarpipe.errors import UsageError
 from sarpipe.settings import Settings
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
-from sarpipe.storage.durable import fsync_path, make_folder, storage_errors
+from sarpipe.storage.durable import write_out
 
 CODE = ("channels.py", "embeddings", "stages/quantize.py")
 
@@ -83,16 +81,7 @@ def dequantize(file: Path, out: Path) -> int:
     if out.exists():
         raise UsageError(f"{out} is there already", "Name another file, or remove it")
     embeddings, provenance, form = read_quantized(file)
-    with storage_errors(out):
-        make_folder(out.parent)
-        temporary = out.with_name(f".tmp-{out.name}-{os.getpid()}-{secrets.token_hex(4)}")
-        try:
-            write_geoparquet(temporary, embeddings, {**provenance, "decoded_from": form})
-            fsync_path(temporary)
-            os.replace(temporary, out)
-        finally:
-            temporary.unlink(missing_ok=True)
-        fsync_path(out.parent)
+    write_out(out, lambda path: write_geoparquet(path, embeddings, {**provenance, "decoded_from": form}))
     return len(embeddings.ids)
 
 

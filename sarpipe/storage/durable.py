@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from sarpipe.codes import Code
 from sarpipe.errors import StorageError
@@ -128,15 +129,39 @@ def write_bytes(path: Path, data: bytes) -> None:
         StorageError: The disk is full, or the folder cannot be written to.
     """
     with storage_errors(path):
-        make_folder(path.parent)
-        for left in temporaries(path.parent, path.name):
-            remove_abandoned(left)
-        while not _put(path, data):
-            pass
-        fsync_path(path.parent)
+        _replace(path, lambda file, _: file.write(data))
 
 
-def _put(path: Path, data: bytes) -> bool:
+def write_out(path: Path, write: Callable[[Path], object]) -> None:
+    """Put a file in place that a person has named, of any size, as `write_bytes`: all of it, or what was there stays.
+
+    A link is followed. A pipe or a device cannot be replaced: it is written to as it is.
+
+    Args:
+        path: Of the file.
+        write: Called with the path that it writes to, which has another name until the file is in place.
+
+    Raises:
+        StorageError: As `write_bytes`.
+    """
+    there = Path(os.path.realpath(path))
+    with storage_errors(there):
+        if there.exists() and not there.is_file() and not there.is_dir():
+            write(there)
+        else:
+            _replace(there, lambda _, temporary: write(temporary))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes], Path], object]) -> None:
+    make_folder(path.parent)
+    for left in temporaries(path.parent, path.name):
+        remove_abandoned(left)
+    while not _put(path, write):
+        pass
+    fsync_path(path.parent)
+
+
+def _put(path: Path, write: Callable[[IO[bytes], Path], object]) -> bool:
     """Write a temporary file and rename it; whether no other writer has taken it for abandoned before it was locked."""
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -145,7 +170,7 @@ def _put(path: Path, data: bytes) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not os.fstat(file.fileno()).st_nlink:
                 return False
-            file.write(data)
+            write(file, temporary)
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)

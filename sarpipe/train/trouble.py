@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sarpipe.codes import Code
-from sarpipe.errors import TrainingError
+from sarpipe.errors import StorageError, TrainingError
 from sarpipe.ssl.view_settings import ViewSettings
 from sarpipe.ssl.views import two_views
+from sarpipe.storage.durable import write_bytes
 from sarpipe.train.places import Places
 
 EXTREME = 1e4
@@ -46,14 +48,12 @@ def not_finite(
         views: As the step drew them: they are drawn again here, to be looked at.
         seed: The run's.
         epoch: Of the step, from 0.
-        folder: Where ``not-finite-step-N.json`` goes.
+        folder: Where ``not-finite-step-N.json`` goes. That it cannot be written is said, and is not the error.
     """
     ids = [places.ids[i] for i in positions.tolist()]
     found = strange(places, positions, views, seed=seed, epoch=epoch)
-    path = folder / f"not-finite-step-{step:09d}.json"
-    folder.mkdir(parents=True, exist_ok=True)
     document = {"step": step, "epoch": epoch + 1, "what": what, "ids": ids, "strange": found}
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    noted = _noted(folder / f"not-finite-step-{step:09d}.json", document)
     if found:
         why = f"strange numbers in {_some([f'{name} ({what})' for name, what in found.items()])}"
         hint = "Mend or take away the stores of these places, or raise recipe.min_valid"
@@ -61,8 +61,7 @@ def not_finite(
         why = "cubes, frames and views of all of them are in range, so the weights have diverged"
         hint = "Try --set train.learning_rate a third as high, or --set train.precision=fp32"
     return TrainingError(
-        f"the {what} ({steps} steps in all, this one of epoch {epoch + 1}); its batch is {_some(ids)}; {why}; "
-        f"{path} names all",
+        f"the {what} ({steps} steps in all, this one of epoch {epoch + 1}); its batch is {_some(ids)}; {why}; {noted}",
         f"{hint}; a rerun goes on from the last checkpoint if settings and cubes are the same",
         code=Code.NOT_FINITE,
     )
@@ -88,6 +87,15 @@ def strange(places: Places, positions: Tensor, views: ViewSettings, *, seed: int
             if said:
                 found[places.ids[position]] = ", ".join(said)
     return found
+
+
+def _noted(path: Path, document: Mapping[str, Any]) -> str:
+    """Write all that is known of a batch; where it can be read, or why it cannot, in words."""
+    try:
+        write_bytes(path, (json.dumps(document, indent=1) + "\n").encode())
+    except (StorageError, OSError) as error:
+        return f"no file names all: {error.message if isinstance(error, StorageError) else error}"
+    return f"{path} names all"
 
 
 @contextmanager

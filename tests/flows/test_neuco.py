@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,18 @@ def test_tasks_that_cannot_be_scored_are_refused(
     (labels / name).write_text("id,label\n" + rows if rows else text)
     assert main(["neuco", str(labels), "--embeddings", str(embeddings)]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_results_that_find_no_room_leave_the_old_ones(
+    labels: Path, embeddings: Path, disk: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = disk("size=4k") / "neuco.json"
+    out.write_bytes(b"old results")
+    assert main(["neuco", str(labels), "--embeddings", str(embeddings), "--out", str(out), "--json"]) == 1
+    said, screen = capsys.readouterr()
+    assert json.loads(said)["code"] == "disk-full"
+    assert "Traceback" not in screen
+    assert out.read_bytes() == b"old results"
 
 
 def test_a_file_of_results_is_csv_or_json(labels: Path, embeddings: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,16 @@ def test_a_page_is_the_same_bytes_each_time(run: Run, data: Path, tmp_path: Path
     assert pages[0].read_bytes() == pages[1].read_bytes()
 
 
+def test_a_page_that_finds_no_room_leaves_the_old_one(run: Run, data: Path, disk: Callable[[str], Path]) -> None:
+    page = disk("size=16k") / "page.html"
+    page.write_bytes(b"the old page")
+    code, out, said = run("--id", "0000003", "--data", data, "--out", page, "--json")
+    assert (code, json.loads(out)["code"]) == (1, "disk-full")
+    assert "Traceback" not in said
+    assert page.read_bytes() == b"the old page"
+    assert [one.name for one in page.parent.iterdir()] == ["page.html"]
+
+
 def test_a_page_says_how_far_the_query_is_and_has_land_below_its_places(run: Run, data: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     code, _, said = run("--at", "0,100", "--within-km", 20000, "--data", data, "--out", page)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -173,28 +172,6 @@ def test_no_clock_and_no_time_of_a_file_has_a_part(
         computed = sum(one is True for one in said.values())
         assert computed == (len(said) - 1, 1, 0)[part]
         assert tree(data) == oracle.tree
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """A small disk of its own, mounted anew with the options that are given."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = False
-
-    def mount(options: str) -> Path:
-        nonlocal mounted
-        options = f"remount,{options}" if mounted else options
-        if os.geteuid() != 0 or not shutil.which("mount"):
-            pytest.skip("only root can mount a small disk")
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True).returncode:
-            pytest.skip("no small disk can be mounted here")
-        mounted = True
-        return folder
-
-    yield mount
-    if mounted:
-        subprocess.run(["umount", folder], check=True)
 
 
 FILLED = ("unit", "set", "train", "embed", "evaluate", "report", "quantize", "ledger")

@@ -47,6 +47,8 @@ def test_a_form_is_made_once_and_comes_back(settings: Settings, tmp_path: Path, 
     assert first["digest"] == again["digest"] == forced["digest"]
     assert (first["places"], first["bytes_a_place"]) == (140, FORMS[form].fit(table(140).vectors).bytes_a_place)
     out = tmp_path / "out" / "decoded.parquet"
+    out.parent.mkdir()
+    (out.parent / ".tmp-decoded.parquet-1-01234567").write_bytes(b"of a process that was killed")
     assert dequantize(Path(first["folder"]) / first["file"], out) == 140
     decoded, original = read_geoparquet(out), read_geoparquet(embeddings.path("embeddings.parquet"))
     assert decoded.ids == original.ids

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sarpipe.codes import Code
 from sarpipe.errors import TrainingError
 from sarpipe.preprocess.temporal import statistics
 from sarpipe.ssl.view_settings import ViewSettings
@@ -19,7 +21,7 @@ from sarpipe.train import TrainSettings
 from sarpipe.train.loop import train
 from sarpipe.train.order import Order
 from sarpipe.train.places import Places
-from sarpipe.train.trouble import out_of_memory, strange
+from sarpipe.train.trouble import not_finite, out_of_memory, strange
 
 CPU = torch.device("cpu")
 SETTINGS = TrainSettings(epochs=4, batch_size=4)
@@ -87,6 +89,25 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_its_weights_are_saved
     assert again.facts["resumed_from_step"] == 4
     for name, tensor in expected.encoder.state_dict().items():
         assert torch.equal(again.encoder.state_dict()[name], tensor)
+
+
+def test_what_cannot_be_written_of_it_does_not_hide_a_loss_that_is_not_finite(toy_places, disk, tmp_path):
+    held = Places(toy_places(4), CPU, with_frames=False)
+    folder = disk("size=64k")
+    with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    (tmp_path / "file").touch()
+    for where, why in ((folder, "no space left"), (tmp_path / "file", "cannot write")):
+        error = not_finite(
+            "loss of step 5 is nan", 5, 12, held, torch.arange(4), ViewSettings(), seed=0, epoch=1, folder=where
+        )
+        assert error.code == Code.NOT_FINITE
+        assert error.message.startswith(
+            "the loss of step 5 is nan (12 steps in all, this one of epoch 2); its batch is p"
+        )
+        assert f"no file names all: {why}" in error.message
+    assert [path.name for path in folder.iterdir()] == ["filler"]
 
 
 def test_places_with_infinite_or_absurd_numbers_are_named(toy_places, tmp_path):
