@@ -18,6 +18,7 @@ from sarpipe.neuco.vectors import check, read_vectors
 from sarpipe.settings import Settings
 from sarpipe.stages.search import made_last
 from sarpipe.storage import address
+from sarpipe.storage.artefact import verify_part
 from sarpipe.storage.durable import write_out
 
 
@@ -51,6 +52,7 @@ def run_neuco(options: Namespace, settings: Settings) -> int:
 
 def _embeddings(options: Namespace, settings: Settings, name: str) -> Path:
     if options.embeddings is not None:
+        verify_part(Path(options.embeddings))
         return Path(options.embeddings)
     return made_last(settings.data).path(name)
 

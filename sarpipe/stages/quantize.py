@@ -11,6 +11,7 @@ from sarpipe.errors import UsageError
 from sarpipe.settings import Settings
 from sarpipe.stages.step import Receipt, Step, make, plan_step, receipt
 from sarpipe.storage import Artefact
+from sarpipe.storage.artefact import verify_part
 from sarpipe.storage.durable import write_out
 
 CODE = ("channels.py", "embeddings", "stages/quantize.py")
@@ -70,6 +71,7 @@ def dequantize(file: Path, out: Path) -> int:
 
     Raises:
         UsageError: ``file`` is not there, or ``out`` is.
+        DamagedError: ``file`` does not match the manifest beside it.
         DataError: ``file`` is no smaller form, or is damaged.
         StorageError: ``out`` cannot be written.
     """
@@ -80,6 +82,7 @@ def dequantize(file: Path, out: Path) -> int:
         raise UsageError(f"{file} is not there", "'sarpipe quantize FORM' writes such a file and says where")
     if out.exists():
         raise UsageError(f"{out} is there already", "Name another file, or remove it")
+    verify_part(file)
     embeddings, provenance, form = read_quantized(file)
     write_out(out, lambda path: write_geoparquet(path, embeddings, {**provenance, "decoded_from": form}))
     return len(embeddings.ids)

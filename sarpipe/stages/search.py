@@ -33,7 +33,7 @@ from sarpipe.storage import (
     open_verified,
     synced,
 )
-from sarpipe.storage.artefact import MANIFEST, ensure, is_of
+from sarpipe.storage.artefact import MANIFEST, ensure, is_of, part_of, verify_part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +92,8 @@ def find_source(data: Path, named: str | None) -> Source:
         path = local_path(named).resolve()
         if not path.is_file():
             raise UsageError(f"{named} does not exist", "Give a GeoParquet file that 'sarpipe embed' wrote")
-        if (path.parent / MANIFEST).is_file() and path.name == _PARQUET:
-            return _of_artefact(inspect(path.parent))
-        return Source(path, file_sha256(path), None)
+        artefact = part_of(path)
+        return Source(path, file_sha256(path) if artefact is None else artefact.digest, artefact)
     if named is None and (data / MANIFEST).is_file() and (data / _PARQUET).is_file():
         return _of_artefact(inspect(data))
     remote = address(data) != str(data)
@@ -174,8 +173,7 @@ def read_table(source: Source) -> Any:
     from sarpipe.embeddings.quantized import is_quantized, read_quantized
 
     if source.artefact is not None:
-        others = [name for name in source.artefact.files if name != source.parquet.name]
-        open_verified(source.artefact.folder, unread=others)
+        verify_part(source.parquet)
     return read_quantized(source.parquet)[0] if is_quantized(source.parquet) else read_geoparquet(source.parquet)
 
 

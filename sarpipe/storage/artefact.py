@@ -183,6 +183,34 @@ def open_verified(folder: Path, *, unread: Collection[str] = ()) -> Artefact:
     return artefact
 
 
+def part_of(file: Path) -> Artefact | None:
+    """The artefact that a file is part of, by the manifest beside it, which alone is read. None: a file by itself,
+    beside which there is no manifest, or one that does not name it.
+
+    Raises:
+        DamagedError: The manifest is damaged, so that nobody knows.
+    """
+    there = file.resolve()
+    try:
+        artefact = inspect(there.parent) if (there.parent / MANIFEST).is_file() else None
+    except DamagedError as error:
+        hint = f"{error.hint}. To use the file as one by itself, copy it elsewhere"
+        raise DamagedError(f"{error.message}, and {there.name} is beside it", hint) from error
+    return artefact if artefact is not None and there.name in artefact.files else None
+
+
+def verify_part(file: Path) -> Artefact | None:
+    """As `part_of`, and the file is compared with the manifest; of the others there, the sizes.
+
+    Raises:
+        DamagedError: As `part_of` and `open_verified`.
+    """
+    artefact = part_of(file)
+    if artefact is not None:
+        open_verified(artefact.folder, unread=artefact.files.keys() - {file.resolve().name})
+    return artefact
+
+
 def is_of(artefact: Artefact, meta: Mapping[str, Any]) -> bool:
     """Whether it was made for the key in ``meta``. One that is whole may have come into the place of another, by who
     has renamed it or put back a copy.

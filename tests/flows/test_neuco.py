@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sarpipe.flows.cli import main
+from sarpipe.storage import commit
 
 PLACES = [f"p{i:02d}" for i in range(30)]
 
@@ -55,6 +57,24 @@ def test_places_without_a_vector_are_named(labels: Path, embeddings: Path, capsy
     assert "1 rows of third are skipped" in screen
     assert main(["neuco", str(labels), "--embeddings", str(embeddings), "--check"]) == 3
     assert "1 ids of the labels are missing: 'q99'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_a_damaged_csv_beside_its_manifest_is_not_scored(
+    labels: Path, embeddings: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = commit(labels.parent / "made", {"stage": "embed"}, lambda folder: shutil.copy(embeddings, folder) and None)
+    csv_file = made.path("embeddings.csv")
+    command = ["neuco", str(labels), "--embeddings", str(csv_file), *options]
+    assert main(command) == 0
+    content = bytearray(csv_file.read_bytes())
+    # Another number, which is as good a number as the right one.
+    at = content.rindex(b"1")
+    content[at : at + 1] = b"3"
+    csv_file.write_bytes(content)
+    assert main(command) == 1
+    assert "embeddings.csv does not match its checksum" in capsys.readouterr().err
+    assert main(["neuco", str(labels), "--embeddings", str(shutil.copy(csv_file, labels.parent)), *options]) == 0
 
 
 def test_check_alone_scores_nothing(labels: Path, embeddings: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,24 @@ def test_damaged_embeddings_are_not_searched(run: Run, tmp_path: Path) -> None:
     assert "does not match its checksum" in said
 
 
+def test_a_damaged_smaller_form_beside_its_manifest_is_not_searched(run: Run, tmp_path: Path) -> None:
+    embeddings = table()
+    form = FORMS["int8"].fit(embeddings.vectors)
+    made = commit(
+        tmp_path / "int8-1", {}, lambda to: write_quantized(to / "embeddings.int8.parquet", embeddings, form, {"a": 1})
+    )
+    path = made.path("embeddings.int8.parquet")
+    assert run("--id", "0000003", "-k", 1, "--embeddings", path)[0] == 0
+    raw = bytearray(path.read_bytes())
+    # Of what the metadata say it was made from, which no checksum of a page covers.
+    at = raw.rindex(b'"a": 1')
+    raw[at + 5] ^= 1
+    path.write_bytes(raw)
+    code, _, said = run("--id", "0000003", "-k", 1, "--embeddings", path)
+    assert code == 1
+    assert "does not match its checksum" in said
+
+
 def test_the_index_of_many_places_is_kept_checked_and_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sarpipe.embeddings import Embeddings, read_geoparquet, write_geoparquet
 from sarpipe.embeddings.forms import FORMS
-from sarpipe.errors import DataError, UsageError
+from sarpipe.errors import DamagedError, DataError, UsageError
 from sarpipe.flows.cli import main
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.quantize import dequantize, make_quantized, plan_quantize
@@ -77,6 +77,18 @@ def test_what_is_there_is_not_written_over(settings: Settings, tmp_path: Path) -
         dequantize(tmp_path / "none.parquet", tmp_path / "out.parquet")
     with pytest.raises(DataError, match="no smaller form"):
         dequantize(embeddings.path("embeddings.parquet"), tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_damaged_form_beside_its_manifest_is_not_decoded(settings: Settings, tmp_path: Path) -> None:
+    embeddings = made(tmp_path / "embeddings", 3)
+    receipt = make_quantized(plan_quantize(settings, embeddings, "int8"), embeddings)
+    file = Path(receipt["folder"]) / receipt["file"]
+    raw = bytearray(file.read_bytes())
+    raw[raw.rindex(b'"a": 1') + 5] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(DamagedError, match="does not match its checksum"):
+        dequantize(file, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 

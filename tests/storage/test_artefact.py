@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sarpipe.errors import DamagedError, StorageError
 from sarpipe.storage import Artefact, artefact, commit, ensure, inspect, open_verified
-from sarpipe.storage.artefact import MANIFEST, recoverable, sweep
+from sarpipe.storage.artefact import MANIFEST, recoverable, sweep, verify_part
 from sarpipe.storage.key import file_sha256
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -638,6 +638,25 @@ def test_an_error_of_the_writer_that_is_not_the_disks_is_not_renamed(tmp_path: P
 
     with pytest.raises(FileNotFoundError):
         commit(tmp_path / "unit", {}, write)
+
+
+def test_a_file_is_compared_with_the_manifest_beside_it_that_names_it(tmp_path: Path) -> None:
+    made = commit(tmp_path / "unit", {}, write_two)
+    ours, other = made.path("a.bin"), tmp_path / "unit" / "mine.bin"
+    other.write_bytes(b"mine")
+    (tmp_path / "link.bin").symlink_to(ours)
+    assert verify_part(ours) == verify_part(tmp_path / "link.bin") == made
+    assert verify_part(other) is verify_part(tmp_path / "alone.bin") is None
+    content = ours.read_bytes()
+    ours.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    for path in (ours, tmp_path / "link.bin"):
+        with pytest.raises(DamagedError, match=r"a\.bin does not match its checksum"):
+            verify_part(path)
+    assert verify_part(other) is None
+    (tmp_path / "unit" / "manifest.json").write_bytes(b"{")
+    with pytest.raises(DamagedError, match=r"and mine\.bin is beside it") as caught:
+        verify_part(other)
+    assert "copy it elsewhere" in caught.value.hint
 
 
 def test_an_artefact_may_be_empty(tmp_path: Path) -> None:
