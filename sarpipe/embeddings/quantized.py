@@ -20,8 +20,10 @@ from sarpipe.embeddings.forms import FORMS, Form
 from sarpipe.embeddings.geoparquet import read_places, read_provenance, to_json, write_places
 from sarpipe.embeddings.table import Embeddings
 from sarpipe.errors import DataError
+from sarpipe.storage import digest_json
 
-VERSION = 1
+VERSION = 2
+"""Of what is said of the form. That of version 1 had no checksum, so nobody knows whether it is what was written."""
 _FORM, _PROVENANCE = "sarpipe:form", "sarpipe"
 _SCALE = pa.field("scale", pa.float32(), nullable=False)
 _TYPES = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4")}
@@ -33,8 +35,8 @@ def write_quantized(path: Path, embeddings: Embeddings, form: Form, provenance: 
 
     ``embedding`` is a fixed-size list of the form's numbers (halffloat, int8 or uint8); of ``int8`` the place's scale
     is a column, ``scale``. In the file's metadata, as JSON: ``sarpipe:form``, the form's name and what it has learnt
-    (arrays as base64 of little-endian numbers); ``sarpipe``, the provenance. Same embeddings, form and
-    provenance, same bytes.
+    (arrays as base64 of little-endian numbers), with its own SHA-256, as metadata have no checksum of a page;
+    ``sarpipe``, the provenance. Same embeddings, form and provenance, same bytes.
 
     Args:
         path: The file.
@@ -91,7 +93,7 @@ def _describe(form: Form) -> dict[str, Any]:
         }
         for key, array in form.arrays().items()
     }
-    return {
+    said = {
         "version": VERSION,
         "form": name_of(form),
         "bytes_a_place": form.bytes_a_place,
@@ -99,6 +101,7 @@ def _describe(form: Form) -> dict[str, Any]:
         "numbers": numbers,
         "arrays": arrays,
     }
+    return {**said, "checksum": digest_json(said)}
 
 
 def name_of(form: Form) -> str:
@@ -128,13 +131,15 @@ def read_form(path: Path) -> tuple[Form, int]:
         if said["version"] != VERSION:
             raise DataError(
                 f"{path} has version {said['version']} of {_FORM}, this sarpipe reads {VERSION}",
-                _HINT,
+                "Run 'sarpipe quantize FORM' again, or read it with the sarpipe that wrote it",
                 code=Code.BAD_TABLE,
             )
+        if said.pop("checksum") != digest_json(said):
+            raise ValueError("they do not match their checksum")
         arrays = {name: _array(one) for name, one in said["arrays"].items()}
         form = FORMS[said["form"]](**said["numbers"], **arrays)
         form.check(EMBED_DIM)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise DataError(
             f"{path}: the metadata {_FORM} are damaged: {type(error).__name__} {error}", _HINT, code=Code.BAD_TABLE
         ) from error

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sarpipe.codes import Code
 from sarpipe.embeddings import Embeddings, read_geoparquet
 from sarpipe.embeddings.forms import FORMS, Form, Int8
 from sarpipe.embeddings.quantized import read_form, read_quantized, write_quantized
 from sarpipe.errors import DataError
+from sarpipe.storage import digest_json
 
 TYPES = {
     "float16": pa.list_(pa.float16(), 1024),
@@ -90,10 +92,12 @@ def test_the_same_places_in_any_order_give_the_same_bytes(
 
 
 def changed(path: Path, change: Callable[[dict], object]) -> Path:
-    """The same file, its metadata of the form changed."""
+    """The same file, its metadata of the form changed by who knows of their checksum."""
     table = pq.read_table(path)
     said = json.loads(pq.read_metadata(path).metadata[b"sarpipe:form"])
+    del said["checksum"]
     change(said)
+    said["checksum"] = digest_json(said)
     other = path.with_name("changed.parquet")
     with pq.ParquetWriter(other, table.schema) as writer:
         writer.write_table(table)
@@ -102,7 +106,7 @@ def changed(path: Path, change: Callable[[dict], object]) -> Path:
 
 
 CHANGES: dict[str, Callable[[dict], object]] = {
-    "another version": lambda said: said.update(version=2),
+    "another version": lambda said: said.update(version=1),
     "a form that is not known": lambda said: said.update(form="lpq"),
     "other bytes": lambda said: said.update(bytes_a_place=65),
     "an array too few": lambda said: said["arrays"].pop("codebooks"),
@@ -162,6 +166,36 @@ def test_a_quantized_file_is_no_file_of_the_embed_stage(
 def test_a_form_learnt_from_another_dimension_is_refused(tmp_path: Path, embeddings: Embeddings) -> None:
     with pytest.raises(DataError, match=r"need \[N, 7\]"):
         write_quantized(tmp_path / "small.parquet", embeddings, replace(Int8(1024), dimensions=7), PROVENANCE)
+
+
+def test_a_flipped_bit_of_what_a_form_has_learnt_is_noticed(
+    tmp_path: Path, embeddings: Embeddings, fitted: dict[str, Form]
+) -> None:
+    path = tmp_path / "small.parquet"
+    write_quantized(path, embeddings, fitted["pca_int8"], PROVENANCE)
+    whole = path.read_bytes()
+    start, length = whole.rindex(b'{"arrays"'), len(pq.read_metadata(path).metadata[b"sarpipe:form"])
+    for at in np.random.default_rng(0).integers(start, start + length, 60):
+        broken = bytearray(whole)
+        # It leaves a letter a letter, a digit a digit, and so base64 what can be decoded.
+        broken[at] ^= 1
+        path.write_bytes(broken)
+        with pytest.raises(DataError):
+            read_quantized(path)
+
+
+def test_a_form_without_a_checksum_is_refused(tmp_path: Path, embeddings: Embeddings) -> None:
+    path = tmp_path / "small.parquet"
+    write_quantized(path, embeddings, Int8(1024), PROVENANCE)
+    table, said = pq.read_table(path), json.loads(pq.read_metadata(path).metadata[b"sarpipe:form"])
+    del said["checksum"]
+    for version, why in ((1, "has version 1"), (2, "are damaged")):
+        with pq.ParquetWriter(path, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({"sarpipe:form": json.dumps({**said, "version": version})})
+        with pytest.raises(DataError, match=why) as caught:
+            read_form(path)
+        assert caught.value.code == Code.BAD_TABLE
 
 
 def test_a_flipped_byte_of_a_code_is_noticed(
