@@ -53,6 +53,8 @@ def _lines(found: Verified) -> list[str]:
         for look in found.unreadable
     ]
     lines += [f"damaged: {address(path)}\n  {hint}" for path, hint in found.notes]
+    lines += found.remarks
+    lines += ["a run is under way: what belongs to what is not compared"] if found.in_use else []
     lines += [f"under way: {look.folder}" for look in found.looks if look.state == "under way"]
     lines += [
         f"not made by sarpipe, and left alone: {look.folder / name}" for look in found.looks for name in look.beside
@@ -87,6 +89,7 @@ def _document(found: Verified) -> dict[str, object]:
         ]
         + [{"kind": "note", "folder": address(path), "why": [hint], "again": ""} for path, hint in found.notes],
         "unreadable": [{"folder": address(look.folder), "why": list(look.wrong)} for look in found.unreadable],
+        "remarks": list(found.remarks),
         "under_way": [address(look.folder) for look in found.looks if look.state == "under way"],
         "leftovers": [
             {"path": str(left.path), "bytes": left.bytes, "whole": left.instead is not None} for left in found.leftovers

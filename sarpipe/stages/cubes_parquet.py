@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sarpipe.cubes_parquet import write_cubes_parquet
 from sarpipe.settings import Settings
+from sarpipe.stages.inventory import PARQUET_FILE, PARQUET_LIST
 from sarpipe.stages.step import Receipt, Step, make, plan_step, put_away
 from sarpipe.storage import inspect, write_small
 
 CODE = ("channels.py", "cubes_parquet.py")
-FILE = "cubes.parquet"
 
 
 def parquet_folder(settings: Settings) -> Path:
@@ -40,7 +40,7 @@ def make_parquet(settings: Settings, unit: Receipt, *, force: bool = False) -> N
     folder = settings.cubes_folder / Path(unit["folder"]).name
     step = plan_parquet(settings, unit["name"], unit["digest"], force=force)
     provenance = {"recipe": step.meta["settings"], "unit": unit["digest"]}
-    make(step, lambda out: write_cubes_parquet(out / FILE, folder, provenance))
+    make(step, lambda out: write_cubes_parquet(out / PARQUET_FILE, folder, provenance))
 
 
 def with_parquet(settings: Settings, step: Step, *, remember: bool) -> Step:
@@ -60,5 +60,5 @@ def publish_parquet(settings: Settings, units: Sequence[Receipt]) -> None:
     lie beside them.
     """
     steps = [plan_parquet(settings, unit["name"], unit["digest"]) for unit in units]
-    lines = [f"{step.folder.name}/{FILE}\n" for step in steps if step.folder is not None]
-    write_small(parquet_folder(settings) / "files.txt", "".join(lines).encode())
+    lines = [f"{step.folder.name}/{PARQUET_FILE}\n" for step in steps if step.folder is not None]
+    write_small(parquet_folder(settings) / PARQUET_LIST, "".join(lines).encode())

@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from sarpipe.errors import DamagedError, UsageError
+from sarpipe.stages.belonging import digests_of, sets_of_list, units_of
 from sarpipe.stages.inventory import (
     CHECKPOINTS,
     KEY_DIGITS,
     artefacts,
-    current,
+    current_sets,
     damaged_current,
     kind_by,
     left_files,
     left_folders,
+    listed_parquet,
     maker,
+    parquet_lists,
     size_of,
+    to_put_back,
 )
-from sarpipe.stages.places import cubes_digest
-from sarpipe.stages.verify import Look, OnArtefact, examine, to_put_back, verify
-from sarpipe.storage import Artefact, address, code_version, folders, inspect, small_files
+from sarpipe.stages.verify import Look, OnArtefact, examine, verify
+from sarpipe.storage import Artefact, address, code_version, inspect
 from sarpipe.storage.artefact import MANIFEST, remove, sweep
 from sarpipe.storage.durable import is_abandoned, remove_abandoned, storage_errors
 from sarpipe.storage.lock import exclusive, is_held, unused
@@ -33,6 +36,7 @@ from sarpipe.storage.lock import exclusive, is_held, unused
 _PRODUCTS = ("model", "embeddings", "smaller form", "report", "study", "scores")
 """What people take away, of whatever version: never garbage. A model may have taken days, and embeddings of another
 output folder may be its."""
+_LISTED = ("set", "Parquet of a unit")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -176,7 +180,9 @@ def _locked(folder: Path, removed: Callable[[Path], bool]) -> Callable[[], bool]
 def _outdated(data: Path, looks: Sequence[Look]) -> Iterator[Garbage]:
     known = {look.folder: look for look in looks}
     useless = _useless(data, known)
-    yield from (_garbage(data, look, known) for folder, look in known.items() if folder in useless)
+    # Sets before their units: who is killed in between leaves none that names what is gone.
+    for folder in sorted(useless, key=lambda folder: (known[folder].kind.name != "set", folder)):
+        yield _garbage(data, known[folder], known)
 
 
 def _looks_now(data: Path, before: Mapping[Path, Look]) -> dict[Path, Look]:
@@ -222,30 +228,44 @@ def _useless(data: Path, known: Mapping[Path, Look]) -> set[Path]:
         if look.kind.name in codes and _meta(look).get("code") != codes[look.kind.name]
     }
     products = {folder for folder, look in whole.items() if look.kind.name in _PRODUCTS}
-    kept = _with_origins((known.keys() - outdated) | products | _current_sets(data, whole), known)
-    return {folder for folder, look in whole.items() if folder not in kept and not look.beside}
+    roots = (known.keys() - outdated) | products | _current_sets(data, whole) | _listed(data, whole, known)
+    kept = _with_origins(roots | {folder for folder, look in whole.items() if look.beside}, known)
+    return whole.keys() - kept
 
 
 def _current_sets(data: Path, whole: Mapping[Path, Look]) -> set[Path]:
     """The sets that the later stages take, whatever version made them; all of a recipe whose note is damaged."""
     unknown = {note.parent for note, _ in damaged_current(data)}
     sets = {folder for folder, look in whole.items() if look.kind.name == "set" and folder.parent in unknown}
-    for recipe in folders(data / "cubes"):
-        if recipe not in unknown:
-            sets |= {recipe / current(note) for note in small_files(recipe, "current.json")} & whole.keys()
-    return sets
+    return sets | (current_sets(data) & whole.keys())
+
+
+def _listed(data: Path, whole: Mapping[Path, Look], known: Mapping[Path, Look]) -> set[Path]:
+    """The Parquet files that people are told to read, and the sets whose they are; all of a recipe where it is not
+    known which.
+    """
+    kept = set()
+    for note in parquet_lists(data):
+        listed = listed_parquet(note)
+        sets = sets_of_list(listed, known) if listed else None
+        if sets is None:
+            recipe = note.parent.parent
+            kept |= {one for one in whole if recipe in one.parents and whole[one].kind.name in _LISTED}
+        else:
+            kept |= {*listed, *sets} & whole.keys()
+    return kept
 
 
 def _with_origins(roots: set[Path], known: Mapping[Path, Look]) -> set[Path]:
     """These artefacts, and all that they were made from, as their inputs say."""
     makers: dict[str, list[Path]] = {}
     for folder, look in known.items():
-        for digest in _digests_of(look):
+        for digest in digests_of(look):
             makers.setdefault(digest, []).append(folder)
     kept, todo = set(roots), sorted(roots)
     while todo:
         look = known[todo.pop()]
-        needed = [known[folder] for folder in _named(look) if folder in known]
+        needed = [known[folder] for folder in units_of(look) if folder in known]
         for digest in _digests_in(_meta(look).get("inputs")):
             found = makers.get(digest, [])
             # The same cubes by another version are not needed twice. Of models the folders are named too.
@@ -256,21 +276,6 @@ def _with_origins(roots: set[Path], known: Mapping[Path, Look]) -> set[Path]:
         kept |= new
         todo += sorted(new)
     return kept
-
-
-def _digests_of(look: Look) -> list[str]:
-    """By which digests others name it as their input."""
-    if look.artefact is None:
-        return []
-    of_cubes = [cubes_digest(look.artefact)] if look.kind.name == "set" else []
-    return [look.artefact.digest, *of_cubes]
-
-
-def _named(look: Look) -> list[Path]:
-    """What it names by the folder: of a set, its units."""
-    if look.kind.name != "set":
-        return []
-    return [look.folder.parent / str(name) for name in _meta(look)["inputs"].get("folders", [])]
 
 
 def _digests_in(value: Any) -> Iterator[str]:

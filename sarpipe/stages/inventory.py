@@ -6,12 +6,13 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sarpipe.errors import DamagedError
 from sarpipe.storage import Artefact, digest_json, folders, read_small, small_files
-from sarpipe.storage.artefact import leftovers
+from sarpipe.storage.artefact import leftovers, recoverable
 from sarpipe.storage.durable import temporaries
 
 CHECKPOINTS = ".checkpoints"
@@ -19,6 +20,9 @@ _BETWEEN_SECONDS = 0.3
 """Longer than two small files take to be put in place."""
 KEY_DIGITS = 12
 """Of the key, at the end of the name of an artefact's folder."""
+PARQUET_FILE, PARQUET_LIST = "cubes.parquet", "files.txt"
+"""Of a unit as Parquet, and the list of them."""
+_LISTED = re.compile(rf"([^/\n]+-[0-9a-f]{{{KEY_DIGITS}}})/{re.escape(PARQUET_FILE)}\n")
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class Kind:
 
 
 _PREPROCESS = "sarpipe preprocess SOURCE"
+_PARQUET = "cubes/*/parquet"
 KINDS = (
     Kind("set", "cubes/*", "set", _PREPROCESS),
     Kind("unit", "cubes/*", ".+", _PREPROCESS),
-    Kind("Parquet of a unit", "cubes/*/parquet", ".+", f"{_PREPROCESS} --format parquet"),
+    Kind("Parquet of a unit", _PARQUET, ".+", f"{_PREPROCESS} --format parquet"),
     Kind("checkpoint", f"models/*{CHECKPOINTS}", r"step-\d{9}", "sarpipe train"),
     Kind("model", "models", ".+", "sarpipe train"),
     Kind("smaller form", "embeddings", "float16|int8|binary|pca_int8|pq", "sarpipe quantize FORM"),
@@ -55,7 +60,7 @@ KINDS = (
 )
 """The first that fits is the kind of a folder."""
 _HOMES = tuple(dict.fromkeys(kind.home for kind in KINDS))
-_SMALL = ("sources", "quarantine", "energy", "runs", "cubes/*", "cubes/*/parquet")
+_SMALL = ("sources", "quarantine", "energy", "runs", "cubes/*", _PARQUET)
 """Where small files are written that are no part of an artefact."""
 
 
@@ -74,7 +79,7 @@ def artefacts(data: Path) -> list[tuple[Path, Kind]]:
 def damaged_notes(data: Path) -> Iterator[tuple[Path, str]]:
     """Small files that are damaged, as far as they have checksums, and what to do about each."""
     yield from damaged_current(data)
-    for note in small_files(data / "quarantine", ".parquet"):
+    for note in _quarantine_lists(data / "quarantine"):
         if not _is_list_intact(note):
             yield note, f"'{_PREPROCESS}' writes it anew"
     for note in small_files(data / "energy", ".json"):
@@ -98,6 +103,41 @@ def damaged_current(data: Path) -> Iterator[tuple[Path, str]]:
 def current(note: Path) -> str:
     """The name of the set that an intact ``current.json`` names."""
     return str(json.loads(read_small(note))["set"])
+
+
+def current_sets(data: Path) -> set[Path]:
+    """The folders that intact ``current.json`` name: the sets that the later stages take."""
+    damaged = {note for note, _ in damaged_current(data)}
+    notes = (note for recipe in folders(data / "cubes") for note in small_files(recipe, "current.json"))
+    return {note.parent / current(note) for note in notes if note not in damaged}
+
+
+def parquet_lists(data: Path) -> list[Path]:
+    """The lists of Parquet files, one a recipe at most."""
+    found = (note for recipe in folders(data / "cubes") for note in small_files(recipe / "parquet", PARQUET_LIST))
+    return [note for note in found if note.name == PARQUET_LIST]
+
+
+def listed_parquet(note: Path) -> list[Path]:
+    """The units as Parquet that a list names, in its order; none where it is no list of such to the end of its last
+    line.
+    """
+    try:
+        text = read_small(note).decode()
+    except (UnicodeDecodeError, FileNotFoundError):
+        return []
+    names = _LISTED.findall(text)
+    intact = text == "".join(f"{name}/{PARQUET_FILE}\n" for name in names) and len(set(names)) == len(names)
+    return [note.parent / name for name in names] if intact else []
+
+
+def to_put_back(folder: Path) -> Path | None:
+    """What killed runs have left of an artefact and is whole, where nothing whole is in its place; None also where the
+    system does not say. Changes nothing.
+    """
+    with suppress(OSError):
+        return recoverable(folder, folder.name[-KEY_DIGITS:])
+    return None
 
 
 def left_folders(data: Path) -> Iterator[tuple[Path, Path]]:
@@ -153,6 +193,14 @@ def _kind(home: str, name: str) -> Kind | None:
         if kind.home == home and re.fullmatch(f"({kind.label})-[0-9a-f]{{{KEY_DIGITS}}}", name):
             return kind
     return None
+
+
+def _quarantine_lists(parent: Path) -> list[Path]:
+    """The Parquet files of the lists, also of one of which the CSV alone is there: nothing tells whether that is what
+    was written. CSVs of other names are somebody's.
+    """
+    of_csv = (note for note in small_files(parent, ".csv") if re.fullmatch(r".+-[0-9a-f]{8}", note.stem))
+    return sorted({*small_files(parent, ".parquet"), *(note.with_suffix(".parquet") for note in of_csv)})
 
 
 def _is_list_intact(note: Path) -> bool:

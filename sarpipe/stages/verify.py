@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from sarpipe.errors import DamagedError, UsageError
+from sarpipe.stages.belonging import broken, remarks
 from sarpipe.stages.inventory import (
     KEY_DIGITS,
     Kind,
@@ -20,11 +20,12 @@ from sarpipe.stages.inventory import (
     left_folders,
     maker,
     size_of,
+    to_put_back,
 )
 from sarpipe.storage import Artefact, address, brought, inspect
-from sarpipe.storage.artefact import differences, recoverable, strays
+from sarpipe.storage.artefact import differences, strays
 from sarpipe.storage.durable import is_abandoned
-from sarpipe.storage.lock import is_held
+from sarpipe.storage.lock import is_held, is_in_use
 
 LOOKS = 8
 """Artefacts that are read side by side."""
@@ -76,13 +77,17 @@ class Verified:
 
     Attributes:
         looks: One an artefact.
-        notes: Small files that are damaged, with what to do about each.
+        notes: Small files that are damaged, and sets whose units are gone, with what to do about each.
         leftovers: Of killed runs.
+        remarks: What may be as it is on purpose, and is no damage.
+        in_use: A run is under way, so that it was not asked what belongs to what.
     """
 
     looks: Sequence[Look] = field(default_factory=list)
     notes: Sequence[tuple[Path, str]] = field(default_factory=list)
     leftovers: Sequence[Leftover] = field(default_factory=list)
+    remarks: Sequence[str] = field(default_factory=list)
+    in_use: bool = False
 
     @property
     def damaged(self) -> list[Look]:
@@ -130,7 +135,12 @@ def verify(data: Path, on_artefact: OnArtefact) -> Verified:
         for look in looking.map(lambda one: examine(*one), found):
             looks.append(look)
             on_artefact(len(looks), len(found), look.folder.name)
-    return Verified(looks, list(damaged_notes(data)), list(_leftovers(data)))
+    notes, left = list(damaged_notes(data)), list(_leftovers(data))
+    # A run replaces units before it makes their set.
+    if is_in_use(data):
+        return Verified(looks, notes, left, in_use=True)
+    known = {look.folder: look for look in looks}
+    return Verified(looks, [*notes, *broken(data, known)], left, list(remarks(data, known)))
 
 
 def examine(folder: Path, kind: Kind) -> Look:
@@ -170,15 +180,6 @@ def _read(folder: Path) -> tuple[Artefact | None, tuple[str, ...]]:
     except DamagedError as error:
         return artefact, (error.message,)
     return artefact, tuple(wrong)
-
-
-def to_put_back(folder: Path) -> Path | None:
-    """What killed runs have left of an artefact and is whole, where nothing whole is in its place; None also where the
-    system does not say. Changes nothing.
-    """
-    with suppress(OSError):
-        return recoverable(folder, folder.name[-KEY_DIGITS:])
-    return None
 
 
 def _leftovers(data: Path) -> Iterator[Leftover]:

@@ -80,12 +80,22 @@ def unused(data: Path) -> AbstractContextManager[None]:
 
 def is_held(folder: Path) -> bool:
     """Whether somebody is making the artefact at ``folder``. Changes nothing, and makes no lock file."""
+    return _is_locked(folder, fcntl.LOCK_SH)
+
+
+def is_in_use(data: Path) -> bool:
+    """Whether somebody has an output folder `in_use`. Changes nothing, and makes no lock file."""
+    return _is_locked(data / _USE, fcntl.LOCK_EX)
+
+
+def _is_locked(folder: Path, against: int) -> bool:
+    """Whether somebody holds the lock of a folder in a way that does not go with this one."""
     try:
         descriptor = os.open(_lock(folder), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, against | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sarpipe.errors import UsageError
 from sarpipe.runs.log import run_log
 from sarpipe.settings import resolve
+from sarpipe.stages import straight
 from sarpipe.stages.gc import Garbage, _codes, collect, find_garbage, put_back
 from sarpipe.stages.inventory import artefacts
 from sarpipe.stages.places import cubes_digest
@@ -123,6 +124,41 @@ def test_what_somebody_has_put_beside_our_files_keeps_them(rerun: Any) -> None:
     list(collect(garbage(rerun.data)))
     assert (rerun.data / "reports" / "evaluation-0123456789ab" / "notes.txt").exists()
     assert not list(rerun.data.glob("cubes/sar-*/some_store-*"))
+
+
+def test_what_people_are_told_to_read_stays_with_its_set(rerun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Parquet files that files.txt names, also where the current set is another and all is of another version."""
+    straight.preprocess(rerun.settings(format="parquet"), str(rerun.stores), lambda *_: None)
+    first, second = sorted(rerun.stores.glob("*.zip"))
+    straight.preprocess(rerun.settings(), str(first), lambda *_: None)
+    for name in ("embeddings", "reports", "models"):
+        shutil.rmtree(rerun.data / name)
+    monkeypatch.setattr("sarpipe.stages.gc._codes", lambda: dict.fromkeys(_codes(), "another"))
+    (listed,) = rerun.data.glob("cubes/*/parquet/files.txt")
+    content = listed.read_bytes()
+    for damaged in (content[:-3], content):
+        listed.write_bytes(damaged)
+        assert garbage(rerun.data) == []
+    assert verify(rerun.data, lambda *_: None).whole
+    listed.unlink()
+    gone = [one.path for one in collect(garbage(rerun.data))]
+    # The set goes before its unit, so that none is left that names what is gone.
+    name = second.name.removesuffix(".zarr.zip")
+    assert [path.name[:-13] for path in gone if path.parent.name != "parquet"] == ["set", name]
+    assert len(gone) == 4
+    assert verify(rerun.data, lambda *_: None).whole
+
+
+def test_what_somebody_has_put_beside_a_set_keeps_its_units(rerun: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cube_set,) = rerun.data.glob("cubes/*/set-*")
+    (cube_set / "notes.txt").write_text("the good one")
+    cube_set.with_name("current.json").unlink()
+    for name in ("embeddings", "reports", "models"):
+        shutil.rmtree(rerun.data / name)
+    monkeypatch.setattr("sarpipe.stages.gc._codes", lambda: dict.fromkeys(_codes(), "another"))
+    assert garbage(rerun.data) == []
+    (cube_set / "notes.txt").unlink()
+    assert len(garbage(rerun.data)) == 3
 
 
 def failing(path: Path, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:

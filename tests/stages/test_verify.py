@@ -1,7 +1,9 @@
 import errno
+import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ import pytest
 
 from sarpipe.embeddings.forms import FORMS
 from sarpipe.errors import UsageError
+from sarpipe.flows.cli import main
+from sarpipe.stages import straight
 from sarpipe.stages.inventory import KINDS, artefacts
 from sarpipe.stages.verify import Verified, verify
-from sarpipe.storage import mount, remote_path
+from sarpipe.storage import commit, inspect, mount, remote_path
 from sarpipe.storage.key import file_sha256
-from sarpipe.storage.lock import exclusive
+from sarpipe.storage.lock import exclusive, in_use
 
 
 def looked(data: Path) -> Verified:
@@ -132,6 +136,124 @@ def test_a_current_set_that_is_gone_is_said(rerun: Any) -> None:
     ((note, hint),) = looked(rerun.data).notes
     assert note.name == "current.json"
     assert "sarpipe preprocess SOURCE" in hint
+
+
+def as_parquet(run: Any) -> Path:
+    """Make the Parquet files too; their list."""
+    straight.preprocess(run.settings(format="parquet"), str(run.stores), lambda *_: None)
+    (listed,) = run.data.glob("cubes/*/parquet/files.txt")
+    return listed
+
+
+def put_other(unit: Path) -> None:
+    """Other bytes at the same key, as where the store was mended."""
+    commit(unit, inspect(unit).meta, lambda folder: (folder / "cubes.npy").write_bytes(b"other") and None)
+
+
+def test_a_set_whose_unit_is_gone_or_another_is_damage(rerun: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (cube_set,) = rerun.data.glob("cubes/*/set-*")
+    unit, other = sorted(rerun.data.glob("cubes/*/ssl4eos12*"))
+    shutil.rmtree(unit)
+    put_other(other)
+    found = looked(rerun.data)
+    assert found.damaged == []
+    assert [path for path, _ in found.notes] == [cube_set, cube_set]
+    assert [why.split(":")[0] for _, why in found.notes] == [
+        f"unit {unit.name} is gone",
+        f"unit {other.name} is not the one that the set was made from",
+    ]
+    assert main(["verify", "--data", str(rerun.data)]) == 1
+    assert "'sarpipe preprocess SOURCE' makes it anew" in capsys.readouterr().err
+    straight.preprocess(rerun.settings(), str(rerun.stores), lambda *_: None, force=True)
+    assert looked(rerun.data).whole
+
+
+def test_a_unit_that_a_kill_left_beside_its_place_is_not_gone(rerun: Any) -> None:
+    unit = next(iter(rerun.data.glob("cubes/*/ssl4eos12*")))
+    unit.rename(unit.with_name(f".old-{unit.name}"))
+    found = looked(rerun.data)
+    assert found.whole
+    assert [left.instead for left in found.leftovers] == [unit]
+
+
+def test_a_set_of_before_whose_unit_was_made_anew_of_other_bytes_is_named_and_no_damage(rerun: Any) -> None:
+    first, second = sorted(rerun.stores.glob("*.zip"))
+    straight.preprocess(rerun.settings(), str(second), lambda *_: None)
+    put_other(next(iter(rerun.data.glob(f"cubes/*/{first.name.removesuffix('.zarr.zip')}-*"))))
+    found = looked(rerun.data)
+    assert found.whole
+    assert any("a set of before" in remark and first.name[:20] in remark for remark in found.remarks)
+
+
+def test_while_a_run_is_under_way_units_are_not_compared_with_sets(rerun: Any) -> None:
+    shutil.rmtree(next(iter(rerun.data.glob("cubes/*/ssl4eos12*"))))
+    with in_use(rerun.data):
+        found = looked(rerun.data)
+    assert found.in_use
+    assert found.whole
+    assert not looked(rerun.data).whole
+
+
+def test_what_was_made_from_something_that_is_gone_is_named_and_whole(
+    rerun: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert looked(rerun.data).remarks == []
+    (model,) = rerun.data.glob("models/sar-*")
+    (embeddings,) = rerun.data.glob("embeddings/sar-*")
+    digest = inspect(model).digest
+    shutil.rmtree(model)
+    assert main(["verify", "--data", str(rerun.data), "--json"]) == 0
+    said, screen = capsys.readouterr()
+    (remark,) = json.loads(said)["remarks"]
+    assert remark in screen
+    assert f"the model {digest[:12]} that embeddings/{embeddings.name} and 2 more were made from" in remark
+    assert "'sarpipe train' makes it anew" in remark
+    # What a manifest says that cannot be read is not known to be gone.
+    (embeddings / "manifest.json").write_bytes(b"{}")
+    assert looked(rerun.data).remarks == []
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut after a line": lambda text: text[: text.index(b"\n") + 1],
+    "cut in a line": lambda text: text[:-5],
+    "without its last byte": lambda text: text[:-1],
+    "a digit flipped": lambda text: text.replace(b"/", b"0/", 1)[1:],
+    "another file": lambda text: text.replace(b"cubes.parquet", b"cubes.parquex", 1),
+    "a line twice": lambda text: text + text,
+    "turned": lambda text: b"".join(reversed(text.splitlines(keepends=True))),
+    "empty": lambda text: b"",
+    "no text": lambda text: b"\xff" + text,
+}
+
+
+def test_a_list_of_parquet_files_that_is_damaged_is_named(rerun: Any) -> None:
+    listed = as_parquet(rerun)
+    content = listed.read_bytes()
+    assert looked(rerun.data).whole
+    for how, damage in DAMAGE.items():
+        assert damage(content) != content
+        listed.write_bytes(damage(content))
+        notes = looked(rerun.data).notes
+        assert [path for path, _ in notes] == [listed], how
+        assert "'sarpipe preprocess SOURCE --format parquet' makes it anew" in notes[0][1]
+    listed.write_bytes(content)
+    # A later run of other stores, without Parquet, leaves the list as it was.
+    straight.preprocess(rerun.settings(), str(sorted(rerun.stores.glob("*.zip"))[0]), lambda *_: None)
+    assert looked(rerun.data).whole
+    gone = sorted(listed.parent.glob("ssl4eos12*"))[1]
+    shutil.rmtree(gone)
+    ((path, why),) = looked(rerun.data).notes
+    assert (path, f"it names {gone.name}, which is gone" in why) == (listed, True)
+
+
+def test_a_csv_of_the_quarantine_is_no_list_without_its_parquet(rerun: Any) -> None:
+    (listed,) = rerun.data.glob("quarantine/*.parquet")
+    listed.with_name("mine.csv").write_bytes(b"of somebody")
+    listed.with_suffix(".csv").write_bytes(b"id,store\n")
+    listed.unlink()
+    assert [path for path, _ in looked(rerun.data).notes] == [listed]
+    straight.preprocess(rerun.settings(), str(rerun.stores), lambda *_: None)
+    assert looked(rerun.data).whole
 
 
 def test_leftovers_are_named_and_are_no_damage_and_what_is_under_way_is_neither(rerun: Any) -> None:
