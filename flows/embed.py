@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
-from sarpipe.stages.embed import plan_embed
+from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.storage import address
 from sarpipe.tasks.artifact import artifact_key, show
 from sarpipe.tasks.embed import embed_places
@@ -49,7 +50,8 @@ def embed(
         rename(f"embed {trained(settings)}: {counted(places, 'place')}")
         (model,) = find_earlier(settings, cube_set, "embed")
         step = plan_embed(settings, cube_set, model, force=force)
-        receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder))
+        found = partial(make_embeddings, step, settings, cube_set, model)
+        receipt = run_now(embed_places, step, settings, str(cube_set.folder), str(model.folder), found=found)
         note_result(receipt, places)
     file = Path(receipt["folder"]) / "embeddings.parquet"
     show(

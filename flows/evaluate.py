@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
-from sarpipe.stages.evaluate import plan_evaluate
+from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
 from sarpipe.tasks.artifact import artifact_key, show
 from sarpipe.tasks.evaluate import evaluate_embeddings
 from sarpipe.tasks.outcome import flow
@@ -49,8 +50,13 @@ def evaluate(
         rename(f"evaluate {trained(settings)}: {counted(places, 'place')}")
         model, embeddings = find_earlier(settings, cube_set, "evaluate")
         step = plan_evaluate(settings, cube_set, model, embeddings, force=force)
+        made_from = (cube_set, model, embeddings)
         receipt = run_now(
-            evaluate_embeddings, step, settings, *(str(earlier.folder) for earlier in (cube_set, model, embeddings))
+            evaluate_embeddings,
+            step,
+            settings,
+            *(str(artefact.folder) for artefact in made_from),
+            found=partial(make_evaluation, step, settings, *made_from),
         )
         note_result(receipt, places)
     _table(Path(receipt["folder"]), artifact_key("figures", settings, step.name))

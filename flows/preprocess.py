@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sarpipe.quarantine import Refusal
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
-from sarpipe.stages.cube_set import SetReceipt, plan_set, publish_set
+from sarpipe.stages.cube_set import SetReceipt, make_set, plan_set, publish_set
 from sarpipe.stages.cubes_parquet import publish_parquet
 from sarpipe.stages.picture import cubes_picture
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
@@ -105,7 +106,10 @@ def preprocess(
 def _collect(
     settings: Settings, steps: list[Step], source: str, units: list[StoreReceipt], refused: dict[str, Refusal]
 ) -> SetReceipt:
-    made: SetReceipt = run_now(collect, plan_set(settings, units, refused), units, refused)  # type: ignore[assignment]
+    step = plan_set(settings, units, refused)
+    made: SetReceipt = run_now(  # type: ignore[assignment]
+        collect, step, units, refused, found=partial(make_set, step, units, refused)
+    )
     listed = publish_quarantine(settings, open_verified(Path(made["folder"])), steps, source)
     publish_set(settings, made)
     note_result(made, made["places_kept"])
@@ -145,9 +149,8 @@ def _run(settings: Settings, steps: list[Step]) -> tuple[dict[str, StoreReceipt]
             # Until it has been waited for, a future's state is read from the API and lags.
             future.wait()
             try:
-                receipt: StoreReceipt = settled(future.state)  # type: ignore[assignment]
-                # Of a unit that is there its manifest tells, not what Prefect remembers.
-                receipts[name] = unit_receipt(steps_by_name[name]) if steps_by_name[name].done else receipt
+                found = partial(unit_receipt, steps_by_name[name])
+                receipts[name] = settled(future.state, found)  # type: ignore[assignment]
                 table.made(receipts[name])
             except Exception as error:
                 errors[name] = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.runs.log import note_result, run_cost, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, find_earlier, places_kept
-from sarpipe.stages.report import plan_report
+from sarpipe.stages.report import make_report, plan_report
 from sarpipe.tasks.artifact import artifact_key, page_link, show
 from sarpipe.tasks.outcome import flow
 from sarpipe.tasks.policy import run_now
@@ -48,8 +49,14 @@ def report(
         rename(f"report {trained(settings)}: {counted(places, 'place')}")
         model, embeddings, evaluation = find_earlier(settings, cube_set, "report")
         step = plan_report(settings, cube_set, model, embeddings, evaluation, force=force)
-        made_from = (str(artefact.folder) for artefact in (cube_set, model, embeddings, evaluation))
-        receipt = run_now(write_report, step, settings, *made_from)
+        made_from = (cube_set, model, embeddings, evaluation)
+        receipt = run_now(
+            write_report,
+            step,
+            settings,
+            *(str(artefact.folder) for artefact in made_from),
+            found=partial(make_report, step, *made_from),
+        )
         note_result(receipt, places)
     # Of the whole run where this is its last stage. The page itself has nothing that differs from run to run.
     cost = run_cost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sarpipe.flows.parameters import Overrides, Place, Preset, Recipe
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import resolve
 from sarpipe.stages.chain import find_cubes, places_kept
-from sarpipe.stages.train import plan_train
+from sarpipe.stages.train import make_model, plan_train
 from sarpipe.tasks.artifact import artifact_key
 from sarpipe.tasks.loss import LossCurve
 from sarpipe.tasks.outcome import flow
@@ -49,7 +50,8 @@ def train(
         curve = LossCurve(
             artifact_key("loss", settings, step.name), f"Training loss, preset {step.name}", settings.train.epochs
         )
-        receipt = run_now(train_encoder, step, settings, str(cube_set.folder), curve)
+        found = partial(make_model, step, settings, cube_set)
+        receipt = run_now(train_encoder, step, settings, str(cube_set.folder), curve, found=found)
         note_result(receipt, places)
     curve.close(Path(receipt["folder"]))
     return receipt

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 from prefect import Task
@@ -14,7 +13,6 @@ from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
 from sarpipe.stages.step import Step
-from sarpipe.storage import inspect
 
 TRANSIENT = (OSError, TimeoutError, MemoryError)
 """What may go away by itself: the disk, the network, memory. Bad data and wrong settings do not; a unit of which Dask
@@ -24,8 +22,8 @@ workers died has had its second try (`sarpipe.cluster.compute`)."""
 def cache_key(context: TaskRunContext, parameters: Mapping[str, Any]) -> str | None:
     """The step's key and its folder: content decides, and another output folder is another result.
 
-    Prefect's record is a hint that saves the look. Whether the artefact is there was verified by the plan; where it
-    is not, the task is called with ``refresh_cache`` (`sarpipe.tasks.policy.prepared`).
+    Prefect's record says that the task need not run, and nothing else. Whether the artefact is there was verified by
+    the plan; where it is not, the task is called with ``refresh_cache`` (`sarpipe.tasks.policy.prepared`).
     """
     step: Step = parameters["step"]
     return f"sarpipe-{step.stage}-{step.key}-{step.folder}" if step.key else None
@@ -65,19 +63,27 @@ def _refreshing(task: Task[..., Any]) -> Task[..., Any]:
     return task.with_options(refresh_cache=True)
 
 
-def run_now(task: Task[..., Any], step: Step, *arguments: Any) -> dict[str, Any]:
-    """Run a task in the flow's own thread, where its timeout can stop it, and give its receipt."""
-    return settled(cast(State[Any], prepared(task, step)(step, *arguments, return_state=True)))
+def run_now(
+    task: Task[..., Any], step: Step, *arguments: Any, found: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Run a task in the flow's own thread, where its timeout can stop it, and give its receipt; ``found`` as of
+    `settled`.
+    """
+    return settled(cast(State[Any], prepared(task, step)(step, *arguments, return_state=True)), found)
 
 
-def settled(state: State[Any]) -> dict[str, Any]:
-    """The receipt in a final state. One that was found by its cache key was not computed in this run; what it says of
-    the artefact's bytes is looked up in the artefact, which may have been made again since.
+def settled(state: State[Any], found: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """The receipt in a final state.
+
+    Args:
+        state: Of the task's run.
+        found: The receipt from the artefact itself, for a task that did not run, as Prefect has a record of it. What
+            the record says is not read: it may be damaged, or the artefact have been made again since.
 
     Raises:
         Exception: What the task failed with.
     """
-    receipt: dict[str, Any] = dict(state.result())
     if state.name != "Cached":
-        return receipt
-    return {**receipt, "computed": False, "seconds": 0.0, "digest": inspect(Path(receipt["folder"])).digest}
+        return dict(state.result())
+    receipt = dict(found())
+    return receipt if receipt["computed"] else {**receipt, "seconds": 0.0}

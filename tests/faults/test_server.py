@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,7 +136,24 @@ def test_a_database_that_is_locked_for_a_while(
     assert units(tmp_path) == expected
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "no JSON"])
+def changed(record: bytes, **wrong: object) -> bytes:
+    """A record that is as sound as before, and says something else of a unit or a set."""
+    document = json.loads(record)
+    receipt = json.loads(document["result"])
+    document["result"] = json.dumps({**receipt, **{name: wrong[name] for name in wrong if name in receipt}})
+    return json.dumps(document).encode()
+
+
+HARMS: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda record: record[: len(record) // 2],
+    "empty": lambda record: b"",
+    "no JSON": lambda record: b"\x80\x04N.",
+    "other numbers": partial(changed, places=155, places_kept=155, quarantined=9),
+    "another folder": partial(changed, folder="/nowhere/set-0123456789ab"),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_what_prefect_remembers_may_be_damaged(
     server: PrefectServer, stores: Path, expected: dict[str, bytes], tmp_path: Path, harm: str
 ) -> None:
@@ -142,8 +161,7 @@ def test_what_prefect_remembers_may_be_damaged(
     records = [path for path in (server.home / "storage").rglob("*") if path.is_file()]
     assert records
     for record in records:
-        data = record.read_bytes()
-        record.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "no JSON": b"\x80\x04N."}[harm])
+        record.write_bytes(HARMS[harm](record.read_bytes()))
     unit = next(tmp_path.glob("cubes/sar-*/ssl4eos12*_000003-*"))
     (unit / "cubes.npy").write_bytes(b"")
     before = made_at(tmp_path)
@@ -151,6 +169,7 @@ def test_what_prefect_remembers_may_be_damaged(
     out, said = run.communicate(timeout=600)
     assert run.returncode == 0, said
     assert json.loads(out)["units"]["computed"] == 1
+    assert json.loads(out)["places"] == {"in": 2 * STORES, "quarantined": 0}
     del before[unit.name]
     assert before.items() <= made_at(tmp_path).items()
     assert units(tmp_path) == expected

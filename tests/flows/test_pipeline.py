@@ -2,7 +2,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -111,6 +111,56 @@ def test_a_second_run_computes_nothing(first_run: tuple[dict[str, Any], State[An
     assert not any(unit["computed"] for unit in again["preprocess"]["units"])
     for stage in ("train", "embed", "evaluate", "report"):
         assert again[stage] == {**first.result()[stage], "computed": False, "seconds": 0.0}
+
+
+@pytest.fixture
+def remembered(results: Path, tmp_path: Path) -> Iterator[Path]:
+    """What Prefect has kept, to be damaged: at the end it is as it was."""
+    shutil.copytree(results, tmp_path / "kept")
+    yield results
+    shutil.rmtree(results)
+    shutil.copytree(tmp_path / "kept", results)
+
+
+def harm(results: Path, data: str, wrong: dict[str, Any]) -> list[str]:
+    """Have Prefect's records of what lies in a data folder say something else, as good JSON; their stages."""
+    harmed = []
+    for record in (path for path in results.rglob("*") if path.is_file()):
+        document = json.loads(record.read_bytes())
+        receipt = json.loads(document.get("result", "null"))
+        if isinstance(receipt, dict) and str(receipt.get("folder")).startswith(data):
+            harmed.append(receipt["stage"])
+            document["result"] = json.dumps({**receipt, **{name: wrong[name] for name in wrong if name in receipt}})
+            record.write_text(json.dumps(document))
+    return harmed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"places": 155, "places_kept": 155, "quarantined": 1, "steps": 7, "claims": ["it is the best"]},
+        {"computed": True, "digest": "0" * 64, "folder": "/nowhere/sar-0123456789ab"},
+        {"folder": None},
+    ],
+    ids=["numbers", "folder", "nothing"],
+)
+def test_what_prefect_remembers_is_not_believed(
+    first_run: tuple[dict[str, Any], State[Any]], remembered: Path, wrong: dict[str, Any]
+) -> None:
+    parameters, first = first_run
+    harmed = harm(remembered, parameters["data"], wrong)
+    assert Counter(harmed) == {"preprocess": 3, "train": 1, "embed": 1, "evaluate": 1, "report": 1}
+    expected = first.result()
+    for _ in range(2):
+        again = pipeline(**parameters)
+        for stage in ("train", "embed", "evaluate", "report"):
+            assert again[stage] == {**expected[stage], "computed": False, "seconds": 0.0}
+        found = again["preprocess"]
+        of_set = expected["preprocess"]["cube_set"]
+        assert found["cube_set"] == {**of_set, "computed": False, "seconds": 0.0}
+        assert [{**unit, "seconds": 0.0} for unit in found["units"]] == [
+            {**unit, "computed": False, "seconds": 0.0} for unit in expected["preprocess"]["units"]
+        ]
 
 
 def retried(state: State[Any], parameters: dict[str, Any]) -> State[Any]:
