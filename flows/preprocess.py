@@ -23,11 +23,11 @@ from sarpipe.quarantine import Refusal
 from sarpipe.runs.log import note_result, stage_log
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages.chain import Preprocessed, settle
-from sarpipe.stages.cube_set import SetReceipt, make_set, plan_set, publish_set
-from sarpipe.stages.cubes_parquet import publish_parquet
+from sarpipe.stages.cube_set import SetReceipt, make_set, plan_set
+from sarpipe.stages.notes import publish
 from sarpipe.stages.picture import cubes_picture
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
-from sarpipe.stages.quarantine import publish_quarantine, quarantine_path
+from sarpipe.stages.quarantine import quarantine_path
 from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
 from sarpipe.storage import address, open_verified
@@ -110,11 +110,8 @@ def _collect(
     made: SetReceipt = run_now(  # type: ignore[assignment]
         collect, step, units, refused, found=partial(make_set, step, units, refused)
     )
-    listed = publish_quarantine(settings, open_verified(Path(made["folder"])), steps, source)
-    publish_set(settings, made)
+    listed = publish(settings, made, units, steps, source)
     note_result(made, made["places_kept"])
-    if settings.format == "parquet":
-        publish_parquet(settings, units)
     # Shown last: no answer from the server shall keep back what was made.
     where = address(quarantine_path(settings))
     show(

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
-from pathlib import Path
 from typing import Any
 
 from sarpipe.cluster import CALLS, dask_session
@@ -24,18 +23,17 @@ from sarpipe.stages.chain import (
     places_kept,
     settle,
 )
-from sarpipe.stages.cube_set import make_set, plan_set, publish_set
-from sarpipe.stages.cubes_parquet import publish_parquet
+from sarpipe.stages.cube_set import make_set, plan_set
 from sarpipe.stages.embed import make_embeddings, plan_embed
 from sarpipe.stages.evaluate import make_evaluation, plan_evaluate
+from sarpipe.stages.notes import publish
 from sarpipe.stages.preprocess import StoreReceipt, plan_preprocess, unit_receipt
-from sarpipe.stages.quarantine import publish_quarantine
 from sarpipe.stages.report import make_report, plan_report
 from sarpipe.stages.room import check_room
 from sarpipe.stages.step import Step
 from sarpipe.stages.train import make_model, plan_train
 from sarpipe.stages.worker import make_on_worker
-from sarpipe.storage import Artefact, open_verified
+from sarpipe.storage import Artefact
 
 OnProgress = Callable[[str, int, int, str], None]
 """Called with the stage, how much is done, of how much, and a note."""
@@ -92,10 +90,7 @@ def _preprocess(settings: Settings, source: str, on_progress: OnProgress, *, for
     units, refused = settle(steps, receipts, errors)
     cube_set = make_set(plan_set(settings, units, refused), units, refused)
     note_result(cube_set, cube_set["places_kept"])
-    publish_quarantine(settings, open_verified(Path(cube_set["folder"])), steps, source)
-    publish_set(settings, cube_set)
-    if settings.format == "parquet":
-        publish_parquet(settings, units)
+    publish(settings, cube_set, units, steps, source)
     return {"units": units, "refused": refused, "cube_set": cube_set, "seconds": round(time.monotonic() - started, 2)}
 
 

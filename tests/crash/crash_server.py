@@ -38,14 +38,13 @@ from sarpipe.errors import SarpipeError
 from sarpipe.settings import Settings, resolve
 from sarpipe.stages import cube_set, cubes_parquet, embed, evaluate, preprocess, quantize, report, straight, train
 from sarpipe.stages.chain import STAGES, find_cubes, find_earlier, plan
-from sarpipe.stages.cube_set import make_set, plan_set, publish_set
+from sarpipe.stages.cube_set import make_set, plan_set
 from sarpipe.stages.cubes_parquet import make_parquet, publish_parquet
 from sarpipe.stages.gc import collect, find_garbage
+from sarpipe.stages.notes import publish
 from sarpipe.stages.preprocess import make_store, plan_preprocess, unit_receipt
 from sarpipe.stages.quantize import make_quantized, plan_quantize
-from sarpipe.stages.quarantine import publish_quarantine
 from sarpipe.stages.step import made_here
-from sarpipe.storage import inspect
 
 Made = dict[str, Any]
 
@@ -65,8 +64,7 @@ def make_the_set(settings: Settings, stores: str) -> Made:
     steps = plan_preprocess(settings, stores)
     units = [unit_receipt(step) for step in steps]
     made = make_set(plan_set(settings, units, {}), units, {})
-    publish_quarantine(settings, inspect(Path(made["folder"])), steps, stores)
-    publish_set(settings, made)
+    publish(settings, made, units, steps, stores)
     return {"computed": made["computed"]}
 
 
