@@ -12,6 +12,7 @@ from sarpipe.errors import StorageError
 from sarpipe.settings import Settings
 from sarpipe.stages.step import Step
 from sarpipe.storage.durable import make_folder, storage_errors
+from sarpipe.storage.lock import hold_uses
 
 PLACE_BYTES = CUBE_SIZE**2 * (len(CHANNELS) * 4 + N_DATES * len(FEATURES) * 2)
 """Of a unit, for each place: its cube as float32 and its frames as float16. The tables are small beside them."""
@@ -31,6 +32,7 @@ def check_room(settings: Settings, steps: Sequence[Step]) -> None:
     folder = settings.cubes_folder
     with storage_errors(folder):
         make_folder(folder)
+    hold_uses()
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(
             f"cannot write to {folder}", "Choose another output folder (--data, or OUT)", code=Code.READ_ONLY

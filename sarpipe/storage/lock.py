@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Lock
 
 from sarpipe.storage.durable import make_folder, storage_errors
 
@@ -15,6 +16,37 @@ _USE = "use"
 """As if it were an artefact: the lock is of all of them."""
 
 log = logging.getLogger(__name__)
+
+
+class _Use:
+    """The lock of `in_use` on one output folder, taken as soon as there is a folder to hold."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._descriptor: int | None = None
+        self._lock = Lock()
+        self._ended = False
+
+    def take(self) -> None:
+        with self._lock:
+            if self._descriptor is not None or self._ended:
+                return
+            try:
+                self._descriptor = os.open(_lock(self._data / _USE), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError:
+                return
+            # Waits as long as one artefact takes to be removed.
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+
+
+_uses: set[_Use] = set()
+"""Of this process, under way."""
 
 
 @contextmanager
@@ -35,6 +67,7 @@ def exclusive(folder: Path, *, wait: bool = True) -> Iterator[None]:
     path = _lock(folder)
     with storage_errors(folder):
         make_folder(path.parent)
+        hold_uses()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
@@ -53,19 +86,25 @@ def exclusive(folder: Path, *, wait: bool = True) -> Iterator[None]:
 def in_use(data: Path) -> Iterator[None]:
     """Hold what lies below an output folder as in use: while anybody does, nothing that was finished is collected.
 
-    A folder that is not there, or in which no lock file can be made, holds nothing that could be removed.
+    A folder in which no lock file can be made holds nothing that could be removed. One that is not there yet is not
+    made for it, but held as soon as it is made (`hold_uses`).
     """
+    use = _Use(data)
+    _uses.add(use)
     try:
-        descriptor = os.open(_lock(data / _USE), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError:
-        yield
-        return
-    try:
-        # Waits as long as one artefact takes to be removed.
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        use.take()
         yield
     finally:
-        os.close(descriptor)
+        _uses.discard(use)
+        use.end()
+
+
+def hold_uses() -> None:
+    """Hold what is `in_use` in this process and was not there to be held before. Whoever makes the first folder of an
+    output calls it, before anything is made within.
+    """
+    for use in tuple(_uses):
+        use.take()
 
 
 def unused(data: Path) -> AbstractContextManager[None]:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from sarpipe.stages.gc import Garbage, _codes, collect, find_garbage, put_back
 from sarpipe.stages.inventory import artefacts
 from sarpipe.stages.places import cubes_digest
 from sarpipe.stages.verify import verify
-from sarpipe.storage import Artefact, commit, digest_json, mount
+from sarpipe.storage import Artefact, commit, digest_json, ensure, mount
 from sarpipe.storage.durable import write_bytes
 from sarpipe.storage.key import file_sha256
-from sarpipe.storage.lock import exclusive
+from sarpipe.storage.lock import exclusive, in_use, unused
 
 
 def garbage(data: Path) -> list[Garbage]:
@@ -86,6 +87,42 @@ def test_what_somebody_holds_stays(rerun: Any) -> None:
         assert (rerun.data / "reports" / ".tmp-sar-0123456789ab").is_dir()
     assert len(gone) == 3
     assert len(list(collect(garbage(rerun.data)))) == 2
+
+
+def assert_in_use(data: Path) -> None:
+    """As another process sees it."""
+    with (data / ".lock-use").open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_the_first_run_into_a_folder_holds_it_as_soon_as_it_is_there(fresh: Callable[[], Any]) -> None:
+    run = fresh()
+    said = []
+
+    def on_progress(stage: str, done: int, total: int, note: str) -> None:
+        said.append(note)
+        if len(said) == 1:
+            # All that is done so far is a plan.
+            assert not run.data.exists()
+        else:
+            assert_in_use(run.data)
+
+    straight.preprocess(run.settings(), str(run.stores), on_progress)
+    assert len(said) == 3
+    with unused(run.data):
+        pass
+
+
+def test_a_new_folder_is_in_use_before_the_first_artefact_is_made_and_is_not_made_to_be_held(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with in_use(data):
+        assert not data.exists()
+        ensure(data / "models" / "sar-0123456789ab", {}, lambda folder: assert_in_use(data))
+    with unused(data):
+        pass
+    with in_use(tmp_path / "other"):
+        pass
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_was_made_anew_since_it_was_found_stays(rerun: Any) -> None:
