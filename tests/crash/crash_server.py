@@ -154,6 +154,23 @@ def disturb_time(zone: str) -> None:
     time.time_ns = lambda: now_ns() + int(draw.uniform(-1, 1) * 3.2e17)
 
 
+begun: list[str] = []
+"""The artefacts that this process has begun to make: what is computed for one is computed then."""
+
+
+def note_what_is_begun() -> None:
+    measured = sarpipe.stages.step.measured
+
+    def noted(name: str, write: Callable[[Path], None]) -> Callable[[Path], None]:
+        def writing(folder: Path) -> None:
+            begun.append(name)
+            write(folder)
+
+        return measured(name, writing)
+
+    sarpipe.stages.step.measured = noted
+
+
 def answer(asked: dict[str, Any], preloaded: ctypes.CDLL) -> Made:
     overrides = {"train.epochs": 2, "train.batch_size": 4, "device": "cpu"}
     settings = resolve(data=asked["data"], overrides=overrides)
@@ -171,6 +188,7 @@ def answer(asked: dict[str, Any], preloaded: ctypes.CDLL) -> Made:
 
 def serve(address: str, finished: Path) -> None:
     take_from(finished)
+    note_what_is_begun()
     # Known before the fork, as each of a thousand processes would parse all code anew.
     for module in (preprocess, cubes_parquet, cube_set, train, embed, evaluate, report, quantize):
         made_here(module.CODE)
@@ -186,12 +204,15 @@ def serve(address: str, finished: Path) -> None:
             if os.fork():
                 call.close()
                 continue
+            asked = json.loads(call.makefile().readline())
             try:
-                said = answer(json.loads(call.makefile().readline()), preloaded)
+                said = answer(asked, preloaded)
             except SarpipeError as error:
                 said = {"error": type(error).__name__, "message": str(error)}
             except BaseException:
                 said = {"failed": traceback.format_exc()}
+            if asked.get("begun"):
+                said["begun"] = begun
             call.sendall(json.dumps(said).encode())
             os._exit(0)
 

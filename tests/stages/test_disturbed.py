@@ -216,9 +216,15 @@ def test_output_that_is_read_only_is_said_before_anything_is_computed(
     shutil.copytree(world.copy(scenario, "before it is read-only"), data)
     before = tree(data)
     disk("ro")
-    said = world.play(scenario, data, log=str(world.folder / "read-only.log"))
+    said = world.play(scenario, data, begun=True)
     assert said is not None
     assert said["error"] == "StorageError"
     assert "Read-only file system" in said["message"]
     assert "--data" in said["message"]
+    assert said["begun"] == []
     assert tree(data) == before
+    # Where it can be written to, the same run begins to make something; a ledger is no artefact.
+    disk("rw")
+    said = world.play(scenario, data, begun=True)
+    assert said is not None
+    assert len(said["begun"]) == (scenario != "ledger")
