@@ -36,10 +36,11 @@ from sarpipe.study.result import Result
 from sarpipe.train import CODE as TRAINING
 from sarpipe.train.settings import TrainSettings
 
-CODE = ("study", "stages/study.py")
-_RESULTS_CODE = (*EVALUATION, "study/result.py", "stages/study.py")
-_SUPERVISED_CODE = (*TRAINING, "heap.py", "study/supervised.py")
-_AS_WRITTEN_CODE = (
+CODE = ("study", "evaluate/claims.py", "evaluate/estimate.py", "stages/study.py")
+"""Two modules of the evaluation say from how many places and blocks on the page is without reserve."""
+RESULTS_CODE = (*EVALUATION, "study/result.py", "stages/study.py")
+SUPERVISED_CODE = (*TRAINING, "heap.py", "study/supervised.py")
+AS_WRITTEN_CODE = (
     "heap.py",
     "ssl/counter.py",
     "train/deterministic.py",
@@ -263,13 +264,13 @@ def _result_of_other(
 
 def _plan_supervised(settings: Settings, cube_set: Artefact, key: Mapping[str, Any]) -> Step:
     made = {"supervised": settings.train.model_dump(mode="json")}
-    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, _SUPERVISED_CODE)
+    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, SUPERVISED_CODE)
 
 
 def _plan_as_written(settings: Settings, cube_set: Artefact, key: Mapping[str, Any]) -> Step:
     # Nothing else of the settings matters to it: a study of another default has it already.
-    made = {"as_written": settings.train.model_dump(mode="json", include={"epochs", "seed"})}
-    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, _AS_WRITTEN_CODE)
+    made = {"as_written": settings.train.model_dump(mode="json", include={"epochs", "seed", "deterministic"})}
+    return _plan_results(settings, key, {"learnt_from": cubes_digest(cube_set)}, made, AS_WRITTEN_CODE)
 
 
 _PLANS = {AS_WRITTEN: _plan_as_written, SUPERVISED: _plan_supervised}
@@ -313,7 +314,7 @@ def _plan_results(
         settings.data / "scores",
         inputs={**key, **inputs},
         settings={"seed": SEED, **made},
-        code=(*_RESULTS_CODE, *code),
+        code=(*RESULTS_CODE, *code),
         label="scores",
     )
 
