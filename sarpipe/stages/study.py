@@ -47,6 +47,8 @@ AS_WRITTEN_CODE = (
     "train/order.py",
     "study/as_written.py",
 )
+_PASSING = (Code.MEMORY, Code.INTERRUPTED)
+"""What a training may end with that says nothing of its choice: another try may go on."""
 RESULTS = "results.json"
 _POSITION = ("latitude", "longitude")
 
@@ -93,7 +95,8 @@ def make_study(
     """Train and measure what is not there, and put it together: ``study.json`` and ``study.md``.
 
     Models and results are artefacts of their own: a study that was broken off goes on, and one of more choices or
-    seeds makes only those. A choice whose training is stopped, as one that collapses is, is a row that says so.
+    seeds makes only those. A choice whose training is stopped, as one that collapses is, is a row that says so; not
+    one for which memory does not suffice: that ends the study.
 
     Args:
         settings: Of the default.
@@ -108,7 +111,7 @@ def make_study(
         The folder, and what ``study.json`` holds.
 
     Raises:
-        TrainingError: A training of the default failed.
+        TrainingError: A training of the default failed, or memory does not suffice for one of them.
         DataError: There is nothing to measure.
         UsageError: All places that are held out are near one to learn from.
     """
@@ -133,6 +136,8 @@ def make_study(
             try:
                 beside[choice] = trained(choice.name, without(choice, settings.train), seeds * number, make_result)
             except TrainingError as error:
+                if error.code in _PASSING:
+                    raise
                 beside[choice] = error.message
         (first, *_) = _seeds(settings, settings.train, 1)
         baselines = _baselines(first, cube_set, measured, partial(on_training, total, total))

@@ -1,10 +1,13 @@
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sarpipe.errors import UsageError
+from sarpipe.codes import Code
+from sarpipe.errors import TrainingError, UsageError
 from sarpipe.evaluate.claims import LABELS
 from sarpipe.simulate import simulate
 from sarpipe.stages import straight
@@ -126,6 +129,35 @@ def test_a_choice_whose_training_fails_is_a_row_that_says_so(rerun: Any) -> None
     row, _ = study["choices"]
     assert "neighbour" in row["stopped"]
     assert row["stopped"] in (folder / "study.md").read_text()
+
+
+def no_memory() -> None:
+    raise MemoryError
+
+
+def asked_to_stop() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("happen", "code"), [(no_memory, Code.MEMORY), (asked_to_stop, Code.INTERRUPTED)], ids=["memory", "signal"]
+)
+def test_what_may_pass_ends_the_study_and_is_no_row_of_it(rerun: Any, happen: Callable[[], None], code: Code) -> None:
+    settings = rerun.settings()
+
+    def on_training(done: int, total: int, note: str) -> None:
+        if note.startswith("speckle, seed 0: step"):
+            happen()
+
+    # As in a program that has a handler of its own, which goes on: the training stops all the same.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(TrainingError) as caught:
+            make_study(settings, find_cubes(settings, None), named(["speckle"], settings.train), 1, on_training)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.code == code
+    assert not list(rerun.data.glob("reports/study-*"))
 
 
 def _nothing(done: int, total: int, note: str) -> None: ...
