@@ -30,7 +30,7 @@ class Bound:
 
 BOUNDS: dict[str, Bound] = {
     "server MB": Bound(0.20, 0.0, "at most +20 %: it keeps connections and prepared queries"),
-    "worker MB": Bound(0.10, 0.0, "at most +10 %"),
+    "worker MB": Bound(0.20, 0.0, "at most +20 %: it keeps up to 1.7 MB of a run that crashed, and nothing of others"),
     "server files": Bound(0.0, 2.0, "at most 2 more: connections come and go"),
     "worker files": Bound(0.0, 2.0, "at most 2 more: connections come and go"),
     "temporary": Bound(0.0, 0.0, "none more"),

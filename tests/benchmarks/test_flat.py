@@ -55,8 +55,8 @@ def test_one_bad_night_is_no_trend(flat):
 @pytest.mark.parametrize(
     ("name", "last", "exceeds"),
     [
-        ("worker MB", 132.0, False),
-        ("worker MB", 133.0, True),
+        ("worker MB", 144.0, False),
+        ("worker MB", 145.0, True),
         ("server MB", 288.0, False),
         ("server MB", 289.0, True),
         ("server files", 42, False),
@@ -77,7 +77,10 @@ def test_what_is_not_flat_is_said_in_a_sentence_and_by_the_exit_code(compared, c
     assert capsys.readouterr().err == ""
     assert compared(nights(9, worker_MB=[100.0, 100, 100, 0, 0, 0, 150, 150, 150])) == 1
     out, err = capsys.readouterr()
-    assert err == ("worker MB is not flat: 100 in the first third of the nights, 150 in the last (at most +10 %)\n")
+    assert err == (
+        "worker MB is not flat: 100 in the first third of the nights, 150 in the last (at most +20 %: "
+        "it keeps up to 1.7 MB of a run that crashed, and nothing of others)\n"
+    )
     assert "database MB" in out
 
 
