@@ -301,7 +301,9 @@ def test_runs_in_postgresql_survive_a_restart_and_go_into_another_database(
     assert on_postgres.runs() == before
     assert supervised(on_postgres, small_stores, tmp_path / "data") == [False, False]
     # As the documents say it, but for the names and the socket.
-    line = next(line for line in shell("operations.md", "pg_dump").splitlines() if "pg_dump" in line)
+    line = next(
+        line for line in shell("operations.md", "runuser -u postgres -- pg_dump").splitlines() if "pg_dump" in line
+    )
     line = line.replace("runuser -u postgres -- pg_dump ", f"pg_dump -h {postgres.folder} -U sarpipe ")
     subprocess.run(["sh", "-ec", line.replace("/var/backups", str(tmp_path))], check=True)
     (dump,) = tmp_path.glob("prefect-*.sql")
@@ -362,7 +364,11 @@ def test_sqlite_is_backed_up_migrated_and_rid_of_old_runs(
         before = hosted.runs()
         task_runs_are_known(hosted, 3)
         # Backed up while it runs, as the documents say it.
-        line = next(line for line in shell("operations.md", "pg_dump").splitlines() if line.startswith("sqlite3"))
+        line = next(
+            line
+            for line in shell("operations.md", "runuser -u postgres -- pg_dump").splitlines()
+            if line.startswith("sqlite3")
+        )
         line = line.replace("/var/lib/sarpipe", str(state)).replace("/var/backups", str(tmp_path))
         subprocess.run(["sh", "-ec", line], check=True)
         assert ends(hosted.service)
