@@ -531,5 +531,5 @@ def test_a_folder_that_was_damaged_after_first_sight_is_refused(
     damaged = bytearray(files["bands/0.2.0.0.0"])
     damaged[12345] ^= 4
     write_store(path, {"bands/0.2.0.0.0": bytes(damaged)})
-    with pytest.raises(DataError, match=r"bands/0\.2\.0\.0\.0 is not what it was"):
+    with pytest.raises(DataError, match=r"bands/0\.2\.0\.0\.0' is not what it was"):
         read_store(path, tmp_path / "sources")
